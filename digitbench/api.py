@@ -152,7 +152,7 @@ def code(choice: Choice, model: Model = None) -> str:
     bundle, row = _bundle(model), choice.named.row
     (candidate,) = candidates(bundle, [row.backend], [row.batch_size], [row.threads], [row.precision])
     assert candidate.artifact
-    return code_for(row, candidate.artifact, bundle.path, candidate.model_io)
+    return code_for(row, candidate.artifact, bundle.path, candidate.model_io, bundle.task)
 
 
 def report(results: Results, path: str | Path, model: Model = None) -> Path:
@@ -206,7 +206,7 @@ class plot:
 
     @staticmethod
     def samples(dataset: Dataset, **options: Any) -> Picture:
-        """Draw a row of images for each digit: see `digitbench.charts.samples.figure`."""
+        """Draw a row of images for each class: see `digitbench.charts.samples.figure`."""
         from digitbench.charts import samples
 
         return Picture(samples.figure(dataset, **options))
@@ -224,22 +224,23 @@ class plot:
         model: Model = None, dataset: Dataset | None = None, *, mistakes: bool = False,
         **options: Any,
     ) -> Picture:  # fmt: skip
-        """Draw test images with the probability of every digit: see `digitbench.charts.predictions.figure`."""
+        """Draw test images with the probability of every class: see `digitbench.charts.predictions.figure`."""
         from digitbench.charts import predictions
         from digitbench.evaluate.accuracy import probabilities
 
         bundle = _bundle(model)
         likely = probabilities(bundle.reference_scores(), bundle.manifest.output.activation)
         test = _dataset(bundle, dataset).test
-        return Picture(predictions.figure(test, likely, worst=mistakes, **options))
+        return Picture(predictions.figure(test, likely, worst=mistakes, task=bundle.task, **options))
 
     @staticmethod
     def confusion(model: Model = None, dataset: Dataset | None = None) -> Picture:
-        """Draw which digit is taken for which."""
+        """Draw which class is taken for which."""
         from digitbench.charts import confusion
 
         bundle = _bundle(model)
-        return Picture(confusion.figure(bundle.reference_scores(), _dataset(bundle, dataset).test.labels))
+        labels = _dataset(bundle, dataset).test.labels
+        return Picture(confusion.figure(bundle.reference_scores(), labels, task=bundle.task))
 
     @staticmethod
     def reliability(model: Model = None, dataset: Dataset | None = None) -> Picture:

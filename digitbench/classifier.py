@@ -22,11 +22,12 @@ import numpy as np
 from digitbench import plugins
 from digitbench.backend import Backend, Runtime, Scores
 from digitbench.bundle import Bundle
-from digitbench.data import to_images
+from digitbench.data import mnist, to_images
 from digitbench.errors import BackendError, UsageError, unknown
 from digitbench.plugins.scoring import score
 from digitbench.records.arrays import Labels
 from digitbench.records.precisions import ABOUT
+from digitbench.records.task import Task
 from digitbench.system.native_output import calm_tensorflow, native_output_held
 
 
@@ -43,27 +44,31 @@ class Classifier:
         What really runs, as the runtime itself says.
     artifact
         The file or folder that was opened.
+    task
+        What it tells apart: ``task.name_of(label)`` is a class's name.
     """
 
-    def __init__(self, opened: Backend, backend: str, precision: str, artifact: Path) -> None:
+    def __init__(self, opened: Backend, backend: str, precision: str, artifact: Path, task: Task = mnist.TASK) -> None:
+        self.task = task
         self.backend, self.precision, self.artifact = backend, precision, artifact
         self.runtime: Runtime = opened.runtime
         self._opened: Backend | None = opened
         self._lock = Lock()  # adapters keep buffers between calls
 
     def predict(self, images: object) -> Labels:
-        """Say which digits are drawn.
+        """Say which class each image shows: of digits, which digit.
 
         Parameters
         ----------
         images
             A NumPy array, or what NumPy makes one of by itself: uint8 from 0 to 255, or floats from 0 to 1; 0 is
-            background and 255 or 1 is foreground, as in MNIST. Shape (28, 28), (n, 28, 28) or (n, 784). Left untouched.
+            background and 255 or 1 is foreground, as in MNIST. One image of `task.image_shape`, n of them, or n flat
+            ones. Left untouched.
 
         Returns
         -------
         Labels
-            int64, (n,): 0 to 9 for each image, in order; (1,) for a single one too.
+            int64, (n,): from 0 for each image, in order; (1,) for a single one too.
 
         Raises
         ------
@@ -82,14 +87,14 @@ class Classifier:
         Returns
         -------
         Scores
-            float32, (n, 10): softmax, sigmoid or logits, as the bundle's manifest says.
+            float32, (n, classes): softmax, sigmoid or logits, as the bundle's manifest says.
 
         Raises
         ------
         ImageError, BackendError
             As in `predict`.
         """
-        converted = to_images(images)
+        converted = to_images(images, self.task)
         with self._lock:
             if self._opened is None:
                 raise BackendError("this classifier is closed; open another with digitbench.load")
@@ -172,7 +177,7 @@ def load(
     native_output = nullcontext() if sys.stderr is None else native_output_held()
     with native_output, _environment_for_tensorflow():
         opened = plugin.open(artifact, threads=int(threads), precision=precision, model_io=model_io)
-    return Classifier(opened, name, precision, artifact)
+    return Classifier(opened, name, precision, artifact, bundle.task)
 
 
 def _default(bundle: Bundle, precision: str) -> str:

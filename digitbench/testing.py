@@ -326,8 +326,11 @@ def corrupt(artifact: Path, folder: Path, damage: str) -> Path:
     return broken
 
 
-def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0, formats: Sequence[str] = ()) -> Bundle:
-    """Write a bundle of random weights on ``digits``, with an ``npz`` artifact: it needs NumPy and no Keras.
+def random_bundle(
+    folder: Path, hidden: Sequence[int] = (16,), seed: int = 0, formats: Sequence[str] = (),
+    dataset: data.Dataset | None = None,
+) -> Bundle:  # fmt: skip
+    """Write a bundle of random weights, with an ``npz`` artifact: it needs NumPy and no Keras.
 
     Its accuracy is that of a guess, and its reference scores come from NumPy.
 
@@ -339,8 +342,10 @@ def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0, fo
         The hidden layers' widths, and what draws their weights.
     formats
         Of exporters: what else it holds, in fp32. Keras writes them.
+    dataset
+        What it is made for; ``digits`` if None.
     """
-    dataset = data.load("digits")
+    dataset = dataset or data.load("digits")
     rng = np.random.default_rng(seed)
     task = dataset.task
     widths = [task.pixels, *hidden, task.classes]

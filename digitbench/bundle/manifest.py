@@ -85,6 +85,11 @@ class DatasetInfo:
     source: str
     preparation: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def fit(self) -> str:
+        """See `digitbench.images.resizing.FITS`."""
+        return self.preparation.get("fit", "squash")
+
 
 @dataclass(frozen=True)
 class ReferenceFile:

@@ -1,4 +1,4 @@
-"""What a recipe's deformations make of training digits: a row for every class, a column for every epoch."""
+"""What a recipe's deformations make of training images: a row for every class, a column for every epoch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from digitbench.backend import Images
 from digitbench.bundle import MANIFEST, Bundle
-from digitbench.charts.image_grid import GAP, figure_of_rows, mosaic
+from digitbench.charts.image_grid import GAP, NAME_LETTERS, background_of, figure_of_rows, mosaic
 from digitbench.charts.palette import BLACK, GREY
-from digitbench.data import Dataset
+from digitbench.data import Dataset, mnist
 from digitbench.errors import BundleError, UsageError
 from digitbench.records import recipes
 from digitbench.records.formatting import counted
 from digitbench.records.recipes import Recipe, Strengths
+from digitbench.records.task import Task
 from digitbench.system.progress import Progress, Silent
 from digitbench.train.augment import TOGETHER, deform
 
@@ -25,24 +26,25 @@ if TYPE_CHECKING:
 
 EPOCHS = 8
 CELL_INCHES = 0.68
-LABEL_INCHES = 0.7
+LABEL_INCHES, LETTER_INCHES = 0.7, 0.082
+MOST_ROWS = 50  # classes
 ORIGINALS_GAP = 12  # pixels between the first column and the others
 
 
 @dataclass(frozen=True)
 class Versions:
-    """A digit of each class, and what training sees of it.
+    """An image of each class, and what training sees of it.
 
     Attributes
     ----------
     classes
         Which class each row is of; a class without images has no row.
     originals
-        float32, (rows, height, width), in [0, 1].
+        float32, (rows, *image_shape), in [0, 1].
     deformed
-        float32, (rows, epochs, height, width).
+        float32, (rows, epochs, *image_shape).
     seed
-        Seed of the deformations and of the choice of digits.
+        Seed of the deformations and of the choice of images.
     which
         Which images they are of: ``"training"`` or ``"test"``.
     """
@@ -52,6 +54,7 @@ class Versions:
     deformed: npt.NDArray[np.float32]
     seed: int
     which: str
+    task: Task = mnist.TASK
 
 
 def read(bundle: Bundle) -> Recipe:
@@ -94,7 +97,7 @@ def deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
 def versions(
     digits: Dataset, recipe: Recipe, *, seed: int | None = None, epochs: int = EPOCHS, progress: Progress | None = None
 ) -> Versions:
-    """Deform a digit of each class just as a training does.
+    """Deform an image of each class just as a training does.
 
     All images that it trains on are deformed: which of them share a deformation depends on how many there are.
 
@@ -115,17 +118,17 @@ def versions(
     images, labels = split.images[: len(split) - held_out], split.labels[: len(split) - held_out]
     permutation = np.random.default_rng(seed).permutation(len(labels))
     classes, first_positions = np.unique(labels[permutation], return_index=True)
-    chosen = permutation[first_positions]
+    classes, chosen = classes[:MOST_ROWS], permutation[first_positions[:MOST_ROWS]]
     deformed = np.empty((len(chosen), epochs, *images.shape[1:]), np.float32)
     for epoch in range(epochs):
         progress.update("deforming", epoch, epochs)
         deformed[:, epoch] = deform(images, recipe.deformation, seed, epoch)[chosen]
     progress.update("deforming", epochs, epochs, counted(len(images), "image"))
-    return Versions(tuple(map(int, classes)), images[chosen], deformed, seed, split_name)
+    return Versions(tuple(map(int, classes)), images[chosen], deformed, seed, split_name, digits.task)
 
 
 def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
-    """Draw each digit as it is, then as each epoch sees it; the foreground is dark.
+    """Draw each image as it is, then as each epoch sees it; the foreground of digits is dark.
 
     Parameters
     ----------
@@ -134,18 +137,25 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
     about
         Whose data they are: a line below.
     """
-    rows, epochs = versions.deformed.shape[:2]
-    title = f"{recipe.name}: {versions.which} digits, as they are and in {counted(epochs, 'epoch')} of a training"
+    (rows, epochs), task = versions.deformed.shape[:2], versions.task
+    shown = f"{versions.which} {'digits' if task.is_digits else 'images'}"
+    title = f"{recipe.name}: {shown}, as they are and in {counted(epochs, 'epoch')} of a training"
     epoch_range = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
     note = (
         f"Deformed differently in each epoch, {TOGETHER} images at a time alike: "
         f"{', '.join(deformation_texts(recipe.deformation))}. Seed {versions.seed}, {epoch_range}."
     )
     notes = "\n".join(filter(None, [note, about]))
-    size = max(LABEL_INCHES + (epochs + 1) * CELL_INCHES + 0.3, 5.0), rows * CELL_INCHES + 0.35
-    originals = np.pad(mosaic(versions.originals[:, None]), ((0, 0), (0, ORIGINALS_GAP)))
-    whole = np.hstack([originals, mosaic(versions.deformed)])
-    chart, axes = figure_of_rows(whole, [str(digit) for digit in versions.classes], 1, size, title, notes)
+    labels = [task.name_of(label) for label in versions.classes]
+    label_inches = LABEL_INCHES + min(max(map(len, labels)) - 1, NAME_LETTERS) * LETTER_INCHES * task.named
+    height, width = (CELL_INCHES * side / max(task.size) for side in task.size)
+    size = max(label_inches + (epochs + 1) * width + 0.3, 5.0), rows * height + 0.35
+    background = background_of(task, 1)
+    originals = mosaic(versions.originals[:, None], background=background)
+    gap = ((0, 0), (0, ORIGINALS_GAP), *((0, 0),) * (originals.ndim - 2))
+    originals = np.pad(originals, gap, constant_values=background)
+    whole = np.hstack([originals, mosaic(versions.deformed, background=background)])
+    chart, axes = figure_of_rows(whole, labels, 1, size, title, notes, task)
     side = versions.originals.shape[2]
     middles = side + ORIGINALS_GAP + np.arange(epochs) * (side + GAP) + side / 2 - 0.5
     names = ["as it is", "epoch 1", *map(str, range(2, epochs + 1))]

@@ -97,7 +97,8 @@ def subject(results: Results) -> str:
     """Say what was measured on what: ``final (dense-512) on mnist [c473ce9de4170e6f]``."""
     bundle, dataset = results.bundle, mapping_in(results.bundle, "dataset")
     text = f"{bundle.get('name', 'a model')} ({bundle.get('recipe', 'unknown recipe')})"
-    return text + (f" on {dataset.get('name')} [{dataset.get('fingerprint')}]" if dataset else "")
+    text += f" on {dataset.get('name')} [{dataset.get('fingerprint')}]" if dataset else ""
+    return text + (f", {results.task_text}" if results.task_text else "")
 
 
 def headline(results: Results) -> str:

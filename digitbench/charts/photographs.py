@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len, set_cell_size
 
 from digitbench.charts import files
-from digitbench.charts.image_grid import cells, draw_bars, draw_image
+from digitbench.charts.image_grid import cells, colours_of, draw_image, draw_probabilities, shortened, stand_upright
 from digitbench.charts.palette import BLUE
+from digitbench.data import mnist
 from digitbench.errors import UsageError
 from digitbench.records.formatting import counted
 from digitbench.records.prediction import Prediction
+from digitbench.records.task import TOP, Task
 from digitbench.system.files import check_writable
 from digitbench.system.packages import check_packages
 from digitbench.system.text import shown_name
@@ -28,6 +30,7 @@ SQUARE_INCHES = 1.2
 # A cell is measured in sides of its images.
 WIDE, TALL = 4.35, 1.6
 SEEN_LEFT, BARS_LEFT, BARS_WIDE = 1.15, 2.3, 1.75
+CLASS_LETTERS = 26
 NAME_CELLS = 58  # how wide a name may be, in characters of a terminal, to fit above its picture
 MARK = "digitbench predict"
 HEAD_BYTES = 4096  # the start of a PNG; in one that we wrote, its metadata stand there
@@ -73,8 +76,8 @@ def _is_earlier_drawing(target: Path) -> bool:
         return False
 
 
-def draw_predictions(predictions: Sequence[Prediction], about: str, target: Path) -> None:
-    """Write a PNG with each picture, the 28 × 28 pixels that the model saw, and ten bars with the probabilities.
+def draw_predictions(predictions: Sequence[Prediction], about: str, target: Path, task: Task = mnist.TASK) -> None:
+    """Write a PNG with each picture, the pixels that the model saw, and bars with the probabilities.
 
     Parameters
     ----------
@@ -95,24 +98,30 @@ def draw_predictions(predictions: Sequence[Prediction], about: str, target: Path
     prefix = f"the first {len(drawn)} of " if len(predictions) > len(drawn) else ""
     note = (
         f"{prefix}{counted(len(predictions), 'digit' if drawn[0].box else 'picture')}: as it is, as the model saw it, "
-        "and the probability of each digit"
+        f"{_bars(task)}"
     )
     with cells(len(drawn), columns, (WIDE, TALL), SQUARE_INCHES, about, note) as (chart, axes, corners):
         for (left, top), prediction in zip(corners, drawn, strict=True):
-            _draw_prediction(axes, prediction, left, top + 0.3)
+            _draw_prediction(axes, prediction, left, top + 0.3, task)
     files.save(chart, target, f"{MARK}: {about}; {note}")
 
 
-def _draw_prediction(axes: Axes, prediction: Prediction, left: float, top: float) -> None:
+def _bars(task: Task) -> str:
+    every = stand_upright(task) or task.classes <= TOP
+    return f"and the probability of each {task.noun}" if every else f"and the {TOP} likeliest classes"
+
+
+def _draw_prediction(axes: Axes, prediction: Prediction, left: float, top: float, task: Task) -> None:
     """Draw a picture, what the model saw, and its bars."""
     photograph = prediction.pixels if prediction.photograph is None else prediction.photograph
     draw_image(axes, photograph, left, top, "gray", prediction.box)
-    draw_image(axes, prediction.pixels, left + SEEN_LEFT, top)
-    draw_bars(axes, prediction.probabilities, left + BARS_LEFT, top, BARS_WIDE, {prediction.label: {"facecolor": BLUE}})
+    draw_image(axes, prediction.pixels, left + SEEN_LEFT, top, colours_of(task))
+    best = {prediction.label: {"facecolor": BLUE}}
+    draw_probabilities(axes, prediction.probabilities, left + BARS_LEFT, top, BARS_WIDE, best, task, SQUARE_INCHES)
     runner_up = prediction.runner_up
-    text = (
-        f"{prediction.label}: {prediction.probability:.1%}, then {runner_up}: {prediction.probabilities[runner_up]:.1%}"
-    )
+    text = f"{shortened(task.name_of(prediction.label), CLASS_LETTERS)}: {prediction.probability:.1%}"
+    if stand_upright(task):
+        text += f", then {runner_up}: {prediction.probabilities[runner_up]:.1%}"
     style: dict[str, Any] = {"fontsize": 7.5, "va": "bottom", "parse_math": False}
     axes.text(left, top - 0.08, _shortened(prediction.name, NAME_CELLS), **style)
     axes.text(left, top + 1.06, prediction.remark, **style | {"va": "top"})

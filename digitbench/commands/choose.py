@@ -185,6 +185,7 @@ def _conclude(
     """
     from digitbench.commands.outputs import print_answer, run_name
     from digitbench.commands.saving import write_each
+    from digitbench.data import mnist
     from digitbench.judge.choice import code_for
     from digitbench.report import choice as report
     from digitbench.report.terminal_table import print_line
@@ -192,7 +193,8 @@ def _conclude(
     path, origin, faults = saved
     code = artifact = ""
     if choice.named and candidate and candidate.artifact:
-        code = code_for(choice.named.row, candidate.artifact, run, candidate.model_io)
+        task = results.task or mnist.TASK
+        code = code_for(choice.named.row, candidate.artifact, run, candidate.model_io, task)
         artifact = str(candidate.artifact.absolute())
     report.print_choice(choice, results, absent, origin, code, outputs.console)
     nobody = "" if choice.named else report.nobody(choice)

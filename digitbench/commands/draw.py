@@ -1,4 +1,4 @@
-"""`draw`: draw a digit in the browser, and see what every runtime answers."""
+"""`draw`: draw a digit, or show a picture, in the browser, and see what every runtime answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw(
     threads: options.ThreadsOption = 1,
     no_browser: Annotated[bool, typer.Option("--no-browser")] = False,
 ) -> None:
-    """Open a page to draw a digit on, and see what every runtime answers.
+    """Open a page to draw a digit on, and see what every runtime answers; a model of other things is shown pictures.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def draw(
         _tell(chosen, address, host, console)
         if not no_browser:
             _open_browser(address)
-        processes = ProcessGroup(chosen, bundle.manifest.output.activation)
+        processes = ProcessGroup(chosen, bundle.manifest.output.activation, bundle.task, bundle.dataset.fit)
         server.serve(processes, about, listening, host)
 
 

@@ -43,7 +43,7 @@ def evaluate(
     Parameters
     ----------
     per_class
-        Show each digit separately; always shown for your own data.
+        Show each class separately; always shown for your own data.
     details
         Compare each runtime and precision with Keras' stored scores: changed labels, scores, probabilities.
     pairs

@@ -300,7 +300,7 @@ def _as_trained(bundle: Bundle, path: Path | None, progress: Progress) -> Datase
     from digitbench import data
 
     task, name, source = bundle.task, bundle.dataset.name, bundle.dataset.source
-    fit = bundle.dataset.preparation.get("fit", "squash")
+    fit = bundle.dataset.fit
     digits = data.load("auto" if path else name, path, remembered=source, progress=progress, task=task, fit=fit)
     if digits.fingerprint != bundle.dataset.fingerprint and task.is_digits:
         with suppress(DataError):  # pictures that were taken for digits

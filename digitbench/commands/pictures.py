@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from digitbench.backend import Scores
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset, Split
+    from digitbench.records.task import Task
     from digitbench.system.progress import Progress
 
     Picture = Figure | alt.VConcatChart
@@ -39,8 +40,8 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
         files.check_target()
         pictures: dict[str, Callable[[], Picture]] = {
             "training": lambda: trainings.figure(read([bundle])),
-            "predictions": lambda: predictions.figure(test, class_probabilities, about),
-            "confusion": lambda: confusion.figure(scores, test.labels, about),
+            "predictions": lambda: predictions.figure(test, class_probabilities, about, task=bundle.task),
+            "confusion": lambda: confusion.figure(scores, test.labels, about, task=bundle.task),
         }
         for name, draw in pictures.items():
             with console.status(f"drawing {name}.png"):
@@ -92,7 +93,7 @@ def draw_digits(
 
 
 def draw_scored(
-    kind: str, draw: Callable[[Scores, Split, str, str], Picture | None], run: Path | None, backend: str | None,
+    kind: str, draw: Callable[[Scores, Split, str, str, Task], Picture | None], run: Path | None, backend: str | None,
     precision: str | None, data: Path | None, output: Path | None,
 ) -> None:  # fmt: skip
     """Draw the scores of a bundle's test images: those that are stored, or what a backend says now.
@@ -102,8 +103,8 @@ def draw_scored(
     kind
         What the picture's file is called after, where no file is named.
     draw
-        Gets the scores, the images, the activation of the model's output, and a line that says what they are of; gives
-        None where there is nothing to draw.
+        Gets the scores, the images, the activation of the model's output, a line that says what they are of, and the
+        task; gives None where there is nothing to draw.
     """
     from digitbench.bundle import Bundle
     from digitbench.charts.files import CHARTS
@@ -117,7 +118,7 @@ def draw_scored(
             scores, origin, chosen = _backend_scores(bundle, digits, backend, precision, progress)
             name_parts.extend(chosen)
         about = f"{bundle.name} ({bundle.recipe_name}) on {digits.name} [{digits.fingerprint}]; {origin}"
-        return draw(scores, digits.test, bundle.manifest.output.activation, about)
+        return draw(scores, digits.test, bundle.manifest.output.activation, about, bundle.task)
 
     draw_digits(name_parts, bundle, None, data, output, draw_with_scores, CHARTS)
 

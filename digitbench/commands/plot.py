@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from digitbench.backend import Scores
     from digitbench.data import Dataset, Split
+    from digitbench.records.task import Task
     from digitbench.system.progress import Progress
 
 
@@ -60,14 +61,14 @@ def samples(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     output: OutputOption = None,
 ) -> None:
-    """Draw a row of images for each digit, and say how many there are.
+    """Draw a row of images for each class, and say how many there are.
 
     Parameters
     ----------
     run : default none
         A model, to see the data that it was trained on.
     per_class
-        Images of each digit.
+        Images of each class.
     seed
         Seed of the choice of images.
 
@@ -101,7 +102,7 @@ def augmented(
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     output: OutputOption = None,
 ) -> None:
-    """Draw training digits as they are, and as each epoch of an augmented training sees them.
+    """Draw training images as they are, and as each epoch of an augmented training sees them.
 
     Parameters
     ----------
@@ -110,9 +111,9 @@ def augmented(
     recipe : default the model's
         Show what a recipe is trained on.
     epochs
-        Deformed versions of each digit.
+        Deformed versions of each image.
     seed : default the recipe's
-        Seed of the deformations and of the choice of digits.
+        Seed of the deformations and of the choice of images.
 
     Examples
     --------
@@ -149,7 +150,7 @@ def predictions(
     data: OtherDataOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Draw test images with their labels and the probability of every digit.
+    """Draw test images with their labels and the probability of every class, or of the likeliest.
 
     Parameters
     ----------
@@ -169,11 +170,11 @@ def predictions(
     from digitbench.charts import predictions
     from digitbench.evaluate.accuracy import probabilities
 
-    def draw(scores: Scores, test: Split, activation: str, about: str) -> Figure | None:
+    def draw(scores: Scores, test: Split, activation: str, about: str, task: Task) -> Figure | None:
         class_probabilities = probabilities(scores, activation)
         if mistakes and not len(predictions.mistakes(class_probabilities, test.labels)):
             return None
-        return predictions.figure(test, class_probabilities, about, worst=mistakes, count=count, seed=seed)
+        return predictions.figure(test, class_probabilities, about, worst=mistakes, count=count, seed=seed, task=task)
 
     draw_scored("predictions-mistakes" if mistakes else "predictions", draw, run, backend, precision, data, output)
 
@@ -196,8 +197,8 @@ def reliability(
     from digitbench.charts.reliability import figure
 
     draw_scored(
-        "reliability", lambda scores, test, *about: figure(scores, test.labels, *about), run, backend, precision, data,
-        output,
+        "reliability", lambda scores, test, activation, about, _: figure(scores, test.labels, activation, about), run,
+        backend, precision, data, output,
     )  # fmt: skip
 
 
@@ -209,7 +210,7 @@ def confusion(
     data: OtherDataOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Draw which digit is mistaken for which: images, and percent of each digit.
+    """Draw which class is mistaken for which: images, and percent of each; of many classes the worst pairs.
 
     Examples
     --------

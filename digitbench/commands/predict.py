@@ -1,4 +1,4 @@
-"""`predict`: which digits are in your own pictures."""
+"""`predict`: which digits, or what else the model tells apart, are in your own pictures."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def predict(
     json: Annotated[str | None, typer.Option("--json", metavar="FILE")] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Recognise the digits in your own pictures: photographs, scans, drawings.
+    """Recognise what is in your own pictures, digits or what else the model tells apart: photographs, scans, drawings.
 
     Parameters
     ----------
     pictures
-        A model's folder, runs/latest if the first argument is none; then pictures of one digit each: files (PNG, JPEG,
-        BMP, TIFF, WebP, HEIC), folders, or patterns such as 'scans/*.png'.
+        A model's folder, runs/latest if the first argument is none; then pictures of one digit, or one thing, each:
+        files (PNG, JPEG, BMP, TIFF, WebP, HEIC), folders, or patterns such as 'scans/*.png'.
     backend : default the first installed of tflite, onnx, openvino, numpy, savedmodel, keras
         Which runtime to use.
     precision : default fp32, where the model has it
         fp32, fp16, dynamic, int8 or bf16.
     output : default not drawn
-        Draw each picture, the 28 × 28 pixels that the model saw, and its ten probabilities: up to 24 pictures.
+        Draw each picture, the pixels that the model saw, and the probabilities: up to 24 pictures.
     all_digits
         Read all digits of each picture, line by line from left to right, and say where they lie: of about one height,
         none touching another.
@@ -81,6 +81,8 @@ def predict(
     run, patterns = _run_and_pictures(pictures)
     paths = find_pictures(patterns)
     bundle = run or Bundle()
+    if all_digits and not bundle.task.is_digits:
+        raise UsageError(f"--all-digits: {bundle.name} tells apart no digits, but {bundle.task.describe()}")
     if output:
         paths = check_drawable(output, paths)
     to_stdout = check_targets({"--json": (json, JSON_LINES_START)})
@@ -92,9 +94,9 @@ def predict(
     about = f"{bundle.name} ({bundle.recipe_name}) on {classifier.backend} {classifier.precision}: {runtime.name} "
     about += runtime.version + (f", {counted(runtime.threads, 'thread')}" if runtime.threads else "")
     if predictions and not to_stdout:
-        print_predictions(predictions, about, open_console())
+        print_predictions(predictions, about, open_console(), bundle.task)
     if predictions and output:
-        draw_predictions(predictions, about, output)
+        draw_predictions(predictions, about, output, bundle.task)
         print_line(f"Drawn: {shown_name(output)}", open_console(stderr=to_stdout), "dim")
     if stopped:
         open_console(stderr=True).print("Stopped early: only finished parts are shown.", style="yellow")
@@ -173,7 +175,7 @@ def _predict_all(
                     else:
                         predictions.append(outcome)
                     about = {"backend": classifier.backend, "precision": classifier.precision}
-                    lines.append(json_line(path, outcome, **about) if json else "")
+                    lines.append(json_line(path, outcome, bundle.task, **about) if json else "")
                     if json == STDOUT:
                         print(lines[-1], flush=True)
             progress.update("reading pictures", total, total, f"{total} of {total}")
@@ -190,27 +192,28 @@ def _predict_one(
     import numpy as np
 
     from digitbench.evaluate.accuracy import probabilities
-    from digitbench.images.reading import prepared_photograph, read_photograph
+    from digitbench.images.fitting import prepared_for
+    from digitbench.images.reading import read_photograph
     from digitbench.records.prediction import Prediction
     from digitbench.system.text import shown_name
 
     name = shown_name(path)
     try:
-        picture = read_photograph(path)
-        digits = prepared_photograph(picture, name, several=every)
+        picture = read_photograph(path, background=None if bundle.task.is_digits else 255)
+        seen = prepared_for(bundle.task, picture, name, several=every, fit=bundle.dataset.fit)
     except (ImageError, MissingRuntimeError) as exc:
         return [str(exc)]
-    scores = classifier.scores(np.stack([digit.pixels for digit in digits]))
+    scores = classifier.scores(np.stack([image.pixels for image in seen]))
     class_probabilities = probabilities(scores, bundle.manifest.output.activation)
     if not np.isfinite(scores).all():
         return [f"{name}: the model's scores for it are not numbers; try another --precision or --backend"]
     small = _downscaled(picture) if photograph else None
     return [
         Prediction(
-            path, name, digit.pixels, scores[i], class_probabilities[i], small,
-            tuple(round(side, 4) for side in digit.box) if every else (), digit.remark,
+            path, name, image.pixels, scores[i], class_probabilities[i], small,
+            tuple(round(side, 4) for side in image.box) if every else (), image.remark,
         )
-        for i, digit in enumerate(digits)
+        for i, image in enumerate(seen)
     ]  # fmt: skip
 
 

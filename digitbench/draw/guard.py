@@ -142,7 +142,7 @@ async def drain(request: Request) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in request.stream():
                 pass
-    except (TimeoutError, ClientDisconnect):
+    except (TimeoutError, ClientDisconnect, RuntimeError):  # the last: all of it has been read
         return
 
 

@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from digitbench import plugins
+from digitbench.data import mnist
 from digitbench.evaluate.accuracy import probabilities
+from digitbench.images import resizing
 from digitbench.measure.candidates import Candidate
 from digitbench.records.arrays import Pixels
+from digitbench.records.task import Task
 from digitbench.system.machine import available_cores
 from digitbench.workers.pool import Pool, Worker, WorkerError, read_scores
 
@@ -63,7 +66,7 @@ class CandidateProcess:
             self.state, self.runtime = "ready", "{name} {version}".format(**ready["runtime"])
 
     async def ask(self, picture: bytes, patience: float = PATIENCE) -> Reply:
-        """Let it say which digit is in a picture of 28 × 28 bytes.
+        """Let it say what a picture shows, given as its bytes.
 
         Returns
         -------
@@ -113,6 +116,8 @@ class ProcessGroup:
         From `digitbench.measure.candidates`; those without an artifact are listed, and not started.
     activation
         Of the model's output; see `digitbench.evaluate.accuracy.probabilities`.
+    task, fit
+        What the model tells apart, and how pictures are brought to its size.
 
     Attributes
     ----------
@@ -120,11 +125,14 @@ class ProcessGroup:
         For what is needed for a moment; it is removed in the end.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], activation: str) -> None:
+    def __init__(
+        self, candidates: Sequence[Candidate], activation: str, task: Task = mnist.TASK, fit: str = ""
+    ) -> None:  # fmt: skip
+        self.task, self.fit = task, fit or resizing.FITS[0]
         self._folder = tempfile.TemporaryDirectory(prefix="digitbench-draw-", ignore_cleanup_errors=True)
         self.folder = self._folder.name
         blank = Path(self.folder) / "blank.npy"
-        np.save(blank, np.zeros((1, 28, 28), np.float32))
+        np.save(blank, np.zeros((1, *task.image_shape), np.float32))
         self.processes = [CandidateProcess(candidate, blank) for candidate in candidates]
         self._activation = activation
         self._starting = ThreadPoolExecutor(available_cores())
@@ -144,7 +152,7 @@ class ProcessGroup:
         ]  # fmt: skip
 
     async def ask(self, picture: Pixels) -> AsyncIterator[list[Reply]]:
-        """Ask all which digit is in a picture (uint8, (28, 28)); give a line of each, those together that come so."""
+        """Ask all what a picture shows, uint8 of the task's shape; give a line of each, those together that come so."""
         tasks = {asyncio.create_task(self._ask(number, picture.tobytes())) for number in range(len(self.processes))}
         try:
             while tasks:

@@ -23,6 +23,7 @@ from digitbench.draw.processes import ProcessGroup
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.images.file_limits import MOST_BYTES
 from digitbench.records.arrays import Pixels
+from digitbench.records.task import TOP, Task
 from digitbench.system.packages import check_packages
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
         group.end()
 
     async def candidates(request: Request) -> JSONResponse:
-        return JSONResponse({**about, "candidates": group.describe()})
+        return JSONResponse({**about, "task": _described(group.task), "candidates": group.describe()})
 
     mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then run nothing
     intake = _Intake(group)
@@ -125,6 +126,14 @@ def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
         exception_handlers=dict.fromkeys((Refusal, ImageError, MissingRuntimeError, ClientDisconnect), _refuse),
         lifespan=lifespan,
     )
+
+
+def _described(task: Task) -> dict[str, Any]:
+    """Say what the page must know of the task: of another than digits it shows the likeliest classes."""
+    shown = task.classes if task.is_digits else min(TOP, task.classes)
+    names = [task.name_of(label) if task.named else task.shows(label) for label in range(task.classes)]
+    return {"digits": task.is_digits, "names": task.class_names if task.is_digits else names, "shown": shown,
+            "shape": task.image_shape, "text": task.describe()}  # fmt: skip
 
 
 async def _refuse(request: Request, exc: Exception) -> Response:
@@ -142,13 +151,16 @@ class _Intake:
 
     async def take_drawing(self, request: Request) -> ASGIApp:
         """Answer a drawing, or a picture that was seen before."""
-        body = bytearray()
-        await guard.read_body(request, DRAWING_BYTES, body.extend)
-        return self._answers(picture_of(bytes(body)))
+        body, task = bytearray(), self._group.task
+        await guard.read_body(request, DRAWING_BYTES if task.is_digits else task.pixels, body.extend)
+        return self._answers(picture_of(bytes(body), task))
 
     async def take_picture(self, request: Request) -> ASGIApp:
         """Answer a picture file."""
-        from digitbench.images.reading import prepared_photograph, read_photograph
+        from digitbench.images.fitting import prepared_for
+        from digitbench.images.reading import read_photograph
+
+        task = self._group.task
 
         if self._uploading.locked():
             await guard.drain(request)
@@ -160,11 +172,17 @@ class _Intake:
                 file.flush()
                 async with self._decoding:
                     try:
-                        photograph = await asyncio.to_thread(read_photograph, Path(file.name), PICTURE, SHARE_OF_PIXELS)
-                        (digit,) = await asyncio.to_thread(prepared_photograph, photograph, PICTURE)
+                        photograph = await asyncio.to_thread(
+                            read_photograph,
+                            Path(file.name),
+                            PICTURE,
+                            SHARE_OF_PIXELS,
+                            background=None if task.is_digits else 255,
+                        )
+                        (seen,) = await asyncio.to_thread(prepared_for, task, photograph, PICTURE, fit=self._group.fit)
                     finally:
                         _trim_memory()
-        return self._answers(digit.pixels, digit.remark)
+        return self._answers(seen.pixels, seen.remark)
 
     def _answers(self, picture: Pixels, remark: str = "") -> ASGIApp:
         """Stream the picture that is seen, with a remark on it, then each candidate's answer, as lines of JSON."""

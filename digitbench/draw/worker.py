@@ -1,6 +1,6 @@
-"""One candidate in one process: it says which digit is drawn, picture by picture, until its standard input ends.
+"""One candidate in one process: it says what a picture shows, picture by picture, until its standard input ends.
 
-Started by `digitbench.draw.processes`. A command holds a picture, 28 × 28 bytes in base64; see
+Started by `digitbench.draw.processes`. A command holds a picture, a byte for each of its values in base64; see
 `digitbench.workers.protocol`.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from digitbench import plugins
 from digitbench.backend import check_scores
-from digitbench.data import to_images
 from digitbench.errors import reason
+from digitbench.records.arrays import scaled
 from digitbench.workers.protocol import Emit, answer, encoded_scores, received
 
 WARM_UP_CALLS = 5  # the first call of a runtime may compile
@@ -30,7 +30,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
             backend.predict(blank)
         emit("ready", runtime=asdict(backend.runtime))
         for command in commands:
-            images = to_images(np.frombuffer(b64decode(command["picture"]), np.uint8).reshape(blank.shape[1:]))
+            images = scaled(np.frombuffer(b64decode(command["picture"]), np.uint8).reshape(blank.shape))
             try:
                 began = perf_counter_ns()
                 scores = backend.predict(images)

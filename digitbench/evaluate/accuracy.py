@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from math import fsum, sqrt
 
 import numpy as np
@@ -13,6 +14,7 @@ from digitbench.backend import Scores
 from digitbench.records.arrays import Labels
 from digitbench.records.quality import BINS
 from digitbench.records.results import Accuracy, Calibration, ClassResult, ReliabilityBin
+from digitbench.records.task import MANY_CLASSES, TOP
 from digitbench.records.timing import Interval
 
 SUM_TOLERANCE = 0.05  # the sum of ten softmax scores, each rounded to steps of 1/256, is off by up to ten half steps
@@ -20,7 +22,7 @@ Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
 def accuracy(scores: Scores, labels: Labels) -> Accuracy:
-    """Top-1 accuracy of scores.
+    """Top-1 accuracy of scores; of many classes with top-5.
 
     Parameters
     ----------
@@ -29,7 +31,16 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
     labels
         int64, (n,).
     """
-    return of_counts(int((scores.argmax(axis=1) == labels).sum()), len(labels))
+    measured = of_counts(int((scores.argmax(axis=1) == labels).sum()), len(labels))
+    return replace(measured, top5=top5_share(scores, labels)) if scores.shape[1] > MANY_CLASSES else measured
+
+
+def top5_share(scores: Scores, labels: Labels) -> float:
+    """Give the share of images whose label is among the five of the highest scores, the lowest first in a tie."""
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    ahead = ((scores > own) | ((scores == own) & before)).sum(axis=1)
+    return float((ahead < TOP).mean())
 
 
 def of_counts(correct: int, total: int) -> Accuracy:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from digitbench import plugins
+from digitbench.data import mnist
 from digitbench.errors import UsageError, unknown
 from digitbench.judge import ties
 from digitbench.judge.limits import Limit
@@ -33,6 +34,7 @@ from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Key, Row
+from digitbench.records.task import Task
 from digitbench.records.timing import calls_needed
 from digitbench.system.notebook import html_of
 
@@ -201,7 +203,7 @@ def check_preference(name: str) -> None:
         raise UsageError(f"--prefer: {unknown('criterion', name, PREFERENCES)}")
 
 
-def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO) -> str:
+def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO, task: Task = mnist.TASK) -> str:
     """Give Python code that labels images as a candidate does, with its runtime alone, from the adapter's example.
 
     Parameters
@@ -212,6 +214,8 @@ def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO)
         Its bundle, for an adapter that has no example: digitbench itself opens it then.
     model_io
         What the model takes and gives; where that isn't native, digitbench opens it too.
+    task
+        What the model tells apart: which images the code takes, and what its classes are called.
     """
     plugin = plugins.find(row.backend)
     packages = [f"{name}=={version}" for name, version in plugin.runtime_versions().items()]
@@ -228,7 +232,16 @@ def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO)
     head = f"# pip install {' '.join(packages)}\n" if packages else ""
     if not model_io.is_native:
         head = f"# {plugin.install_line}\n# digitbench converts the images to this model's own input format\n"
-    return f"{head}# images: float32, (n, 28, 28), pixels from 0 (background) to 1 (foreground)\n{code}"
+    return f"{head}{_about(task)}\n{code}"
+
+
+def _about(task: Task) -> str:
+    """Say in a comment what images the code takes; in a line of code the classes' names, where they aren't too many."""
+    shape = f"# images: float32, (n, {', '.join(map(str, task.image_shape))})"
+    if task.is_digits:
+        return f"{shape}, pixels from 0 (background) to 1 (foreground)"
+    names = f"\nnames = {list(task.class_names)!r}  # by label" if task.named and not task.has_many_classes else ""
+    return f"{shape}, each value in [0, 1]{', red first' if task.colour else ''}{names}"
 
 
 # --- limits --------------------------------------------------------------------------------------------------------

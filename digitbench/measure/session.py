@@ -135,7 +135,7 @@ class _Facts:
     ) -> None:  # fmt: skip
         self._has_reference = against is not None
         self._keeps_pictures = with_pictures or not dataset.own
-        self._picture = cache(lambda index: pictures.encode(255 - dataset.test.pixels[index]))
+        self._picture = cache(lambda index: pictures.shown(dataset.test.pixels[index], dataset.task))
         # Looked up once: while others are timed, this process should do next to nothing.
         self._caveats = {
             artifact.path: caveats.uncertified(bundle.manifest, artifact.path) for artifact in bundle.artifacts

@@ -254,6 +254,8 @@ METRICS: Mapping[str, Metric] = {
         Metric("accuracy", "top1", "accuracy.top1", "top-1", "share of test images with the right label", unit="%",
                scale=0.01, form=".2%", kind="share", interval_path="accuracy.interval", higher_is_better=True,
                writer=lambda row, interval: formatting.top1(row.accuracy, interval=interval), phrase="top-1 {}"),
+        Metric("top5", "top5", "accuracy.top5", "top-5", "share of test images whose label is among the five highest "
+               "scores", unit="%", scale=0.01, form=".2%", kind="share", higher_is_better=True, phrase="top-5 {}"),
         Metric("flips", "flips", "agreement.flips", "flips", "labels that differ from the reference's", form=".0f",
                kind="images"),
         Metric("lost", "lost_images", "agreement.mcnemar.lost", "lost", "images that are right only there", form=".0f",

@@ -23,9 +23,9 @@ class Prediction:
     name
         The same as people may be shown it.
     pixels
-        uint8, (28, 28): what the model saw; 0 is background.
+        uint8, of the task's image shape: what the model saw; of digits 0 is background.
     scores, probabilities
-        float32, (10,): the model's own output, and that as probabilities.
+        float32, (classes,): the model's own output, and that as probabilities.
     photograph
         uint8, (height, width) or (height, width, 3): the picture itself, small; None if it isn't to be drawn.
     box
@@ -45,15 +45,19 @@ class Prediction:
 
     @property
     def label(self) -> int:
-        """The digit: the first with the highest score, as everywhere."""
+        """The class: the first with the highest score, as everywhere."""
         return int(self.scores.argmax())
 
     @property
     def runner_up(self) -> int:
-        """The digit with the next highest score."""
-        return next(int(digit) for digit in np.argsort(-self.scores, kind="stable") if digit != self.label)
+        """The class with the next highest score."""
+        return self.ranked(2)[1]
 
     @property
     def probability(self) -> float:
-        """Of the digit, from 0 to 1."""
+        """Of the class, from 0 to 1."""
         return float(self.probabilities[self.label])
+
+    def ranked(self, count: int) -> list[int]:
+        """Give the classes of the highest scores, the highest first; the lower label where two are alike."""
+        return [int(label) for label in np.argsort(-self.scores, kind="stable")[:count]]

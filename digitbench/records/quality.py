@@ -16,12 +16,19 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 accuracy: a share (0 to 1), counts, and Wilson's 95 % interval."""
+    """Top-1 accuracy: a share (0 to 1), counts, and Wilson's 95 % interval.
+
+    Attributes
+    ----------
+    top5
+        Share of images whose label is among the five of the highest scores; None unless there are many classes.
+    """
 
     top1: float
     correct: int
     total: int
     interval: Interval
+    top5: float | None = None
 
 
 @dataclass(frozen=True)

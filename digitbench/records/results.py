@@ -37,7 +37,7 @@ from digitbench.records.quality import Reference as Reference
 from digitbench.records.quality import ReliabilityBin as ReliabilityBin
 from digitbench.records.settings import Settings as Settings
 from digitbench.records.settings import normalize
-from digitbench.records.task import Task
+from digitbench.records.task import DIGIT, Task
 from digitbench.records.timing import Busy as Busy
 from digitbench.records.timing import CallBreakdown as CallBreakdown
 from digitbench.records.timing import Finding as Finding
@@ -286,6 +286,24 @@ class Results:
     files: tuple[str, ...] = ()
     task: Task | None = None
     schema: str = field(default=SCHEMA)
+
+    @property
+    def noun(self) -> str:
+        """What a class is called: ``digit``, as in all results of older versions, or ``class``."""
+        return self.task.noun if self.task else DIGIT
+
+    @property
+    def task_text(self) -> str:
+        """Say what its images and classes are, where they aren't MNIST's: ``32×32 colour, 43 classes``."""
+        return self.task.described if self.task else ""
+
+    def name_of(self, label: int) -> str:
+        """Name a class by its label."""
+        return self.task.name_of(label) if self.task else str(label)
+
+    def shows(self, label: int) -> str:
+        """Say what an image of a class shows; see `digitbench.records.task.Task.shows`."""
+        return self.task.shows(label) if self.task else f"a {label}"
 
     @property
     def all_rows(self) -> tuple[Row, ...]:

@@ -6,11 +6,16 @@ from math import prod
 
 import msgspec
 
-DIGITS = "digits"
+from digitbench.system.text import shown_name
+
+DIGITS, DIGIT = "digits", "digit"
 MOST_CLASSES = 1001
 MOST_SIDE = 224
 MANY_CLASSES = 20
 """With more classes than this, top-5 is shown beside top-1, and a confusion matrix as its largest mistakes."""
+
+TOP = 5
+"""Of how many classes the names and probabilities are shown where there are many."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -90,9 +95,30 @@ class Task(msgspec.Struct, frozen=True):
         """The shape of an image: ``28×28 grey``, ``32×32 colour``."""
         return f"{self.image_shape[0]}×{self.image_shape[1]} {'colour' if self.colour else 'grey'}"
 
+    @property
+    def described(self) -> str:
+        """Say it in a few words where it isn't MNIST's, for which all texts were made: else nothing."""
+        return "" if self.is_digits else self.describe()
+
+    @property
+    def noun(self) -> str:
+        """What a class is called: ``digit``, or ``class``."""
+        return DIGIT if self.is_digits else "class"
+
+    @property
+    def has_many_classes(self) -> bool:
+        """Are they too many for a line or a bar each."""
+        return self.classes > MANY_CLASSES
+
     def name_of(self, label: int) -> str:
-        """Name a class by its label."""
-        return self.class_names[label]
+        """Name a class by its label; a label that the task hasn't, as in a damaged file, by its number."""
+        return shown_name(self.class_names[label]) if 0 <= label < self.classes else str(label)
+
+    def shows(self, label: int) -> str:
+        """Say what an image shows: ``a 4`` of digits, ``stop sign``, ``class 4`` where classes have no names."""
+        if self.is_digits:
+            return f"a {label}"
+        return self.name_of(label) if self.named else f"class {label}"
 
 
 def numbered(classes: int) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ from digitbench.records.formatting import Names, counted, p_value, percents
 from digitbench.records.metrics import METRICS, read
 from digitbench.records.quality import BINS, SIGNIFICANT
 from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
-from digitbench.report import terminal_table
-from digitbench.report.columns import precision_column
+from digitbench.report import sections, terminal_table
+from digitbench.report.columns import precision_column, top5_column
 from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric, text_table
 from digitbench.report.terminal import print_headline, print_missing
@@ -67,7 +67,9 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
         print_rows(main_table(results, rows), console)
         for line in footnotes(rows):
             print_line(line, console, "dim")
-        print_section(_flips(rows), console)
+        print_section(_flips(rows, results), console)
+    if results.task and not results.task.is_digits:
+        print_section(sections.classes(results), console)
     if results.pairs:
         _print_pairs(results.pairs, Names.of(rows), console)
     if reliability:
@@ -89,6 +91,7 @@ def main_table(results: Results, rows: Sequence[Row]) -> Table:
         Column("backend", ALWAYS, attrgetter("backend"), left=True),
         *precision_column(rows, 99),
         of_metric("accuracy", 40, interval=True, shorter=of_metric("accuracy", 50, head="top-1's interval")),
+        *top5_column([*reference_rows, *rows], 35),
         of_metric("flips", 90, cell=lambda row: "failed" if row.error else METRICS["flips"].text(row)),
         of_metric("lost", 12),
         of_metric("won", 11.5),
@@ -131,9 +134,10 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
 
 @dataclass(frozen=True)
 class Answer:
-    """A label that some candidates gave: is it right, by what margins, and which candidates."""
+    """A label that some candidates gave, with its name: is it right, by what margins, and which candidates."""
 
     label: int
+    name: str
     right: bool
     margins: str
     who: str
@@ -141,33 +145,44 @@ class Answer:
 
 @dataclass(frozen=True)
 class ChangedImage:
-    """An image whose label changed, with every answer: the reference's first, then that of most candidates."""
+    """An image whose label changed, with every answer: the reference's first, then that of most candidates.
+
+    `shows` is what it shows, in words: ``a 4``, ``stop sign``.
+    """
 
     index: int
-    true_label: int
+    true_name: str
+    shows: str
     reference_margin: float
     answers: tuple[Answer, ...]
 
 
-def changed_images(rows: Sequence[Row], names: Names) -> list[ChangedImage]:
-    """Gather the flips of all candidates by image: images of which the reference was surest come first."""
+def changed_images(rows: Sequence[Row], names: Names, results: Results) -> list[ChangedImage]:
+    """Gather the flips of all candidates by image: images of which the reference was surest come first.
+
+    The classes are named as `results` names them.
+    """
     flips_by_index: dict[int, dict[str, Flip]] = {}
     for row in rows:
         for flip in row.agreement.flipped if row.agreement else ():
             flips_by_index.setdefault(flip.index, {})[names.backend(row)] = flip
-    images = [_changed_image(flips, references.title_of(rows)) for flips in flips_by_index.values()]
+    images = [_changed_image(flips, references.title_of(rows), results) for flips in flips_by_index.values()]
     return sorted(images, key=lambda image: (-image.reference_margin, image.index))
 
 
-def _changed_image(flips: Mapping[str, Flip], reference: str) -> ChangedImage:
+def _changed_image(flips: Mapping[str, Flip], reference: str, results: Results) -> ChangedImage:
     flip, *_ = flips.values()
     margins: dict[int, dict[str, float]] = {}
     for name, other in flips.items():
         margins.setdefault(other.label, {})[name] = other.margin
     answers = [(flip.reference_label, {reference: flip.reference_margin})]
     answers += sorted(margins.items(), key=lambda item: (-len(item[1]), item[0]))
-    return ChangedImage(flip.index, flip.true_label, flip.reference_margin, tuple(
-        Answer(label, label == flip.true_label, _margins(list(by_name.values())), ", ".join(by_name))
+    named = results.name_of(flip.true_label), results.shows(flip.true_label)
+    return ChangedImage(flip.index, *named, flip.reference_margin, tuple(
+        Answer(
+            label, results.name_of(label), label == flip.true_label, _margins(list(by_name.values())),
+            ", ".join(by_name),
+        )
         for label, by_name in answers
     ))  # fmt: skip
 
@@ -178,14 +193,17 @@ def _margins(margins: Sequence[float]) -> str:
     return f"by {' to '.join(ends)}" if max(margins) else "in a tie"
 
 
-def _flips(rows: Sequence[Row]) -> Section:
+def _flips(rows: Sequence[Row], results: Results) -> Section:
     """Give a line for each new label of each image, at most of `IMAGES_SHOWN` of them."""
-    images = changed_images(rows, Names.of(rows))
-    columns = [Column(head, ALWAYS, itemgetter(i), left=i > 1, fold=i == 4) for i, head in enumerate(FLIP_HEADS)]
+    images = changed_images(rows, Names.of(rows), results)
+    named_after = 0 if results.task and results.task.named else 1
+    columns = [
+        Column(head, ALWAYS, itemgetter(i), left=i > named_after, fold=i == 4) for i, head in enumerate(FLIP_HEADS)
+    ]
     lines = []
     for image in images[:IMAGES_SHOWN]:
         reference, *others = image.answers
-        cells = [str(image.index), str(image.true_label), _written(reference)]
+        cells = [str(image.index), image.true_name, _written(reference)]
         for answer in others:
             lines.append([*cells, _written(answer), answer.who])
             cells = ["", "", ""]
@@ -198,7 +216,7 @@ def _flips(rows: Sequence[Row]) -> Section:
 
 def _written(answer: Answer) -> str:
     """Write a label with the margin it has: ``8 ✓ by 0.0053``, ``8   by 0.002 to 0.01``, ``8   in a tie``."""
-    return f"{answer.label} {RIGHT if answer.right else ' '} {answer.margins}"
+    return f"{answer.name} {RIGHT if answer.right else ' '} {answer.margins}"
 
 
 # --- pairs ---------------------------------------------------------------------------------------------------------

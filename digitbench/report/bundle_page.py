@@ -21,6 +21,7 @@ from digitbench.judge.sorting import fastest, group_of, sort_rows
 from digitbench.records.formatting import Names, counted, top1
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results
+from digitbench.records.task import Task
 from digitbench.report import bundles, sections
 from digitbench.report.bundles import age, megabytes
 from digitbench.report.recipe_line import recipe_line as describe_recipe
@@ -33,6 +34,7 @@ from digitbench.system.text import shown_name
 #   1  (0.1.0)  bundle, recipe, training, versions, imported, layers, artifacts, history, results, plots, next
 SCHEMA = "digitbench.show/1"
 NEWEST = 3
+NAMED = 20  # classes
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,19 @@ def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:
         yield "recipe", describe_recipe(manifest.recipe)
     data = manifest.dataset
     yield "data", f"{data.name} [{data.fingerprint}]" + (f" from {data.source}" if data.source else "")
+    if manifest.task.described:
+        yield "task", _task(manifest.task)
     if manifest.versions is not None:
         yield "with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     yield "on disk", f"{megabytes(listed.bytes)} in {short_path(shown.bundle.path)}"
+
+
+def _task(task: Task) -> str:
+    """Say the shape of its images and its classes, with the first of their names."""
+    if not task.named:
+        return task.describe()
+    names = ", ".join(task.class_names[:NAMED]) + (" …" if task.classes > NAMED else "")
+    return f"{task.describe()}: {names}" + (f" ({task.names_from})" if task.names_from else "")
 
 
 def _io_facts(bundle: Bundle) -> Iterator[tuple[str, str]]:

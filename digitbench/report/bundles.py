@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from digitbench.bundle.listing import BundleList, Listed
@@ -45,7 +46,8 @@ def megabytes(count: int) -> str:
 def print_bundles(bundle_list: BundleList, console: Console, now: datetime | None = None) -> None:
     """Print a line for each bundle, then one for each that can't be read; if there is nothing, how to make one."""
     if bundle_list.bundles:
-        columns = _columns(now or datetime.now(UTC))
+        tasks = any(listed.bundle.task.described for listed in bundle_list.bundles)
+        columns = _columns(now or datetime.now(UTC), tasks=tasks)
         print_rows(Table(columns, bundle_list.bundles, lambda bundle: "bold" if bundle.latest else ""), console)
     for line in bundle_list.broken.values():
         print_line(shown_name(f"broken: {line}"), console, "yellow")
@@ -57,7 +59,7 @@ def print_bundles(bundle_list: BundleList, console: Console, now: datetime | Non
         print_line("▸ is what commands take where none is named. More of one: digitbench show MODEL", console, "dim")
 
 
-def _columns(now: datetime) -> list[Column]:
+def _columns(now: datetime, *, tasks: bool) -> list[Column]:
     def recipe(listed: Listed) -> str:
         imported = listed.bundle.manifest.imported
         return listed.bundle.recipe_name + (f", imported {imported.format}" if imported else "")
@@ -67,6 +69,7 @@ def _columns(now: datetime) -> list[Column]:
         column_of("", 100, lambda bundle: "▸" if bundle.latest else " ", left=True),
         column_of("bundle", 100, "name", left=True), column_of("recipe", 60, recipe, left=True),
         column_of("dataset", 70, lambda listed: listed.bundle.dataset.name, left=True),
+        *([column_of("task", 65, lambda listed: listed.bundle.task.described, left=True)] if tasks else []),
         column_of("top-1 [95 %]", 20, lambda bundle: top1(bundle.accuracy, interval=True), left=True, shorter=shorter),
         column_of("parameters", 30, "parameters", ","),
         column_of("on disk", 50, lambda bundle: megabytes(bundle.bytes)),
@@ -97,7 +100,8 @@ def bundle_to_json(listed: Listed) -> dict[str, Any]:
     return {
         "name": listed.name, "path": str(bundle.path.absolute()), "latest": listed.latest, "recipe": bundle.recipe_name,
         "dataset": {"name": bundle.dataset.name, "fingerprint": bundle.dataset.fingerprint},
-        "imported": imported and imported.format, "top1": accuracy and accuracy.top1,
+        "task": msgspec.to_builtins(bundle.task), "imported": imported and imported.format,
+        "top1": accuracy and accuracy.top1,
         "top1_interval": accuracy and accuracy.interval, "correct": accuracy and accuracy.correct,
         "test_images": accuracy and accuracy.total,
         "parameters": listed.parameters, "bytes": listed.bytes, "created": listed.created.isoformat(),

@@ -18,7 +18,7 @@ from digitbench.judge.ties import SAME_SHARE
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS, read
 from digitbench.records.results import Results, Row
-from digitbench.report.columns import runtime_text
+from digitbench.report.columns import runtime_text, top5_column
 from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.table import ALWAYS, CHOSEN, Column, Table, of_metric, plain
 from digitbench.report.terminal import print_headline
@@ -84,6 +84,7 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
     return [
         *name,
         of_metric("accuracy", 30, interval=True, head="top-1\n[95 %]", left=True, shorter=top1),
+        *top5_column([candidate.row for candidate in choice.judged], 27),
         of_metric("flips", worth("flips", 50)),
         *([certified] if any(certified.text(candidate.row) for candidate in choice.judged) else []),
         percentile("p50", 80, 62),
@@ -259,7 +260,8 @@ def _identity(row: Row) -> dict[str, str]:
 def _candidate(choice: Choice, candidate: Judged) -> dict[str, Any]:
     row = candidate.row
     status = "chosen" if candidate is choice.named else "beaten" if candidate.dominated_by else "front"
-    names = ("accuracy", "flips", "p50", "p99", "throughput", "memory", "size")
+    names = ["accuracy", "flips", "p50", "p99", "throughput", "memory", "size"]
+    names += ["top5"] if METRICS["top5"].value(row) is not None else []
     return {
         **_identity(row), "threads": row.threads, "batch_size": row.batch_size,
         "verdict": "out" if candidate.reasons else status, "reasons": candidate.reasons, "close": candidate.close,

@@ -30,6 +30,7 @@ def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Co
         Column("batch", 11.5 if several else 3, lambda row: str(row.batch_size or ""), timing=True),
         Column("thr.", 11.5 if many_threads else 2, _threads),
         of_metric("accuracy", 11),
+        *top5_column(rows, 10),
         of_metric("flips", 9),
         _percentile(rows, "p50", 12, 10.2),
         _percentile(rows, "p90", 1, 0.4),
@@ -65,6 +66,11 @@ def precision_column(rows: Sequence[Row], worth: float) -> list[Column]:
     """Give the column of precisions, where there are others than fp32."""
     shown = formatting.Names.of(rows).precisions
     return [Column("precision", worth, attrgetter("precision"), left=True)] if shown else []
+
+
+def top5_column(rows: Sequence[Row], worth: float) -> list[Column]:
+    """Give the column of top-5, where a row has it: of models of many classes alone."""
+    return [of_metric("top5", worth)] if any(map(METRICS["top5"].text, rows)) else []
 
 
 def _rank(rows: Sequence[Row]) -> Column:

@@ -80,6 +80,7 @@ def bundle_html(bundle: Bundle) -> str:
     except (BundleError, OSError) as exc:
         note = one_line(exc)
     about = f"{bundle.recipe_name} on {bundle.dataset.name} [{bundle.dataset.fingerprint}]"
+    about += f", {bundle.task.described}" if bundle.task.described else ""
     about += f", imported from {bundle.manifest.imported.source}" if bundle.manifest.imported else ""
     columns = [column for column in artifact_columns(bundle) if column.worth >= ARTIFACT_WORTH]
     lines = [f"{title:<21}{bars}  {values}" for title, bars, values in curves(training)] if training else []

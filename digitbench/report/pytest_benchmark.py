@@ -106,6 +106,9 @@ def _extra(row: Row, results: Results) -> dict[str, Any]:
         "threads": runtime.threads if runtime else row.threads,
         **{name: METRICS[metric].value(row) for name, metric in SUITE_METRICS.items()},
         "dataset": results.bundle.get("dataset", {}).get("name"),
+        # what only models of other tasks than MNIST's have
+        **({"task": results.task_text} if results.task_text else {}),
+        **({} if (top5 := METRICS["top5"].value(row)) is None else {"top5": top5}),
         "batch_size": row.batch_size,
         "images_per_second": METRICS["throughput"].value(row),
         "precision": row.precision,

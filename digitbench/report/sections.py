@@ -1,4 +1,4 @@
-"""What stands below the results' table: where a call's time goes, native tools, digit by digit. Never measures."""
+"""What stands below the results' table: where a call's time goes, native tools, class by class. Never measures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from digitbench.records.formatting import Names
 from digitbench.records.layers import Layer, Shape
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import ClassResult, NativeToolResult, Results, Row
+from digitbench.records.task import MANY_CLASSES
 from digitbench.report.columns import name_columns
 from digitbench.report.table import ALWAYS, Column, Section, Table, column_of, of_metric
 
@@ -30,10 +31,11 @@ TOOLS_LEGEND = (
     "Ours is p50 of a whole predict call, theirs the tool's figure for the same file and threads, in alternating "
     f"pairs; ours / theirs is the median of the pairs' ratios [lowest, highest]. An adapter is good up to ×{BOUND:.2f}."
 )
-DIGITS_LEGEND = (
-    "recall is the share of a digit's images that get its label, with its 95 % Wilson interval; precision the share of "
+CLASSES_LEGEND = (
+    "recall is the share of a {}'s images that get its label, with its 95 % Wilson interval; precision the share of "
     "images with its label that really show it; taken for is the wrong label that its images get most often."
 )
+DIFFERENCES = 10  # classes that a line names
 
 
 def layers(layers: Sequence[Layer]) -> Section:
@@ -96,43 +98,62 @@ def native_tools(results: Results) -> Section | None:
     return Section("digitbench and the runtimes' own tools", table, notes)
 
 
-def digits(results: Results) -> Section | None:
-    """Say how often each digit is found by the largest group of equal candidates, and how the others differ from it.
+def classes(results: Results) -> Section | None:
+    """Say how often each class is found by the largest group of equal candidates, and how the others differ from it.
 
-    One table for all: with a dozen candidates a table each would be a wall of numbers that are nearly all alike.
+    One table for all: with a dozen candidates a table each would be a wall of numbers that are nearly all alike. Digits
+    come in their order, classes of other tasks by recall, and of many classes only those of the lowest.
     """
     groups = _equal_groups([row for row in shown_rows(results.rows) if row.classes])
     if not groups:
         return None
     (best, *equal_rows), *other_groups = groups
-    names = Names.of(results.rows)
+    names, noun = Names.of(results.rows), results.noun
 
     def joined(rows: Iterable[Row]) -> str:
         return ", ".join(map(names.row, rows))
 
-    notes = [(f"As many right for every digit: {joined(equal_rows)}.", "")] if equal_rows else []
+    notes = [(f"As many right for every {noun}: {joined(equal_rows)}.", "")] if equal_rows else []
     if other_groups:
-        differences = "; ".join(f"{joined(rows)}: {_differences(best, rows[0])}" for rows in other_groups)
-        notes.append((f"More or fewer right, by digit: {differences}.", ""))
-    columns = [
-        Column("digit", ALWAYS, lambda digit: str(digit.digit)),
-        Column("images", ALWAYS, lambda digit: f"{digit.images:,}"),
-        Column("right", ALWAYS, lambda digit: f"{digit.correct:,}"),
-        Column("recall", ALWAYS, lambda digit: formatting.share(digit.recall)),
-        Column("[95 %]", ALWAYS, lambda digit: formatting.percents(digit.interval)),
-        Column("precision", ALWAYS, lambda digit: formatting.share(digit.precision)),
-        Column("taken for", ALWAYS, _mistaken, left=True),
+        differences = "; ".join(f"{joined(rows)}: {_differences(best, rows[0], results)}" for rows in other_groups)
+        notes.append((f"More or fewer right, by {noun}: {differences}.", ""))
+    shown = _worst_first(best.classes) if results.task and not results.task.is_digits else best.classes
+    if len(shown) > MANY_CLASSES:
+        left_out = len(shown) - MANY_CLASSES
+        notes.append((f"The {MANY_CLASSES} classes of the lowest recall; {left_out:,} more are in --json.", "dim"))
+        shown = shown[:MANY_CLASSES]
+    title = f"{noun.capitalize()} by {noun}: {names.row(best)}"
+    legend = (CLASSES_LEGEND.format(noun), "dim")
+    return Section(title, Table(_class_columns(results), shown), [*notes, legend])
+
+
+def _class_columns(results: Results) -> list[Column]:
+    named = results.task is not None and results.task.named
+    return [
+        Column(results.noun, ALWAYS, lambda item: results.name_of(item.digit), left=named, fold=named),
+        Column("images", ALWAYS, lambda item: f"{item.images:,}"),
+        Column("right", ALWAYS, lambda item: f"{item.correct:,}"),
+        Column("recall", ALWAYS, lambda item: formatting.share(item.recall)),
+        Column("[95 %]", ALWAYS, lambda item: formatting.percents(item.interval)),
+        Column("precision", ALWAYS, lambda item: formatting.share(item.precision)),
+        Column("taken for", ALWAYS, partial(_mistaken, results=results), left=True, fold=named),
     ]
-    return Section(f"Digit by digit: {names.row(best)}", Table(columns, best.classes), [*notes, (DIGITS_LEGEND, "dim")])
 
 
-def _mistaken(digit: ClassResult) -> str:
-    wrong = digit.images - digit.correct
-    return "" if digit.mistaken_for is None else f"{digit.mistaken_for} ({digit.mistaken:,} of {wrong:,} wrong)"
+def _worst_first(classes: Sequence[ClassResult]) -> list[ClassResult]:
+    """Sort classes by recall, those with more wrong images first where it is the same; without images come last."""
+    return sorted(classes, key=lambda item: (2.0 if item.recall is None else item.recall, item.correct - item.images))
+
+
+def _mistaken(item: ClassResult, results: Results) -> str:
+    wrong = item.images - item.correct
+    if item.mistaken_for is None:
+        return ""
+    return f"{results.name_of(item.mistaken_for)} ({item.mistaken:,} of {wrong:,} wrong)"
 
 
 def _equal_groups(rows: Sequence[Row]) -> list[list[Row]]:
-    """Group rows that have as many right of every digit: the largest group first, of equally large ones the best."""
+    """Group rows that have as many right of every class: the largest group first, of equally large ones the best."""
     rows_by_counts: dict[tuple[int, ...], list[Row]] = {}
     for row in rows:
         rows_by_counts.setdefault(tuple(class_row.correct for class_row in row.classes), []).append(row)
@@ -140,8 +161,9 @@ def _equal_groups(rows: Sequence[Row]) -> list[list[Row]]:
     return [equal_rows for _, equal_rows in ordered]
 
 
-def _differences(best: Row, row: Row) -> str:
-    """``4 (-2), 9 (+1)``."""
+def _differences(best: Row, row: Row, results: Results) -> str:
+    """``4 (-2), 9 (+1)``; of many the first."""
     pairs = zip(best.classes, row.classes, strict=True)
     differences = [(best_class.digit, row_class.correct - best_class.correct) for best_class, row_class in pairs]
-    return ", ".join(f"{digit} ({difference:+d})" for digit, difference in differences if difference)
+    texts = [f"{results.name_of(label)} ({difference:+d})" for label, difference in differences if difference]
+    return ", ".join(texts[:DIFFERENCES]) + f" and {len(texts) - DIFFERENCES} more" * (len(texts) > DIFFERENCES)

@@ -62,8 +62,9 @@ CSV_COLUMNS: Mapping[str, Get] = {
     # what ran, as it said itself
     **_fields(runtime="runtime.name", runtime_version="runtime.version", provider="runtime.provider",
               runtime_threads="runtime.threads"),
-    # top-1 accuracy with Wilson's 95 % interval; flips are labels that differ from the reference's
-    **_metrics("accuracy"),
+    # top-1 accuracy with Wilson's 95 % interval; top-5, where a row has it: a column of models of many classes alone;
+    # flips are labels that differ from the reference's
+    **_metrics("accuracy", "top5"),
     **_fields(correct_images="accuracy.correct", test_images="accuracy.total"),
     # McNemar's exact test: images that the reference has right and this one wrong, and the other way round
     **_metrics("flips", "max-diff", "mean-diff", "lost", "won", "p"),
@@ -106,9 +107,11 @@ def to_csv(results: Results) -> str:
     }
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
-    writer.writerow([*CSV_COLUMNS, *run])
+    has_top5 = any(METRICS["top5"].value(row) is not None for row in results.rows)
+    columns = {name: get for name, get in CSV_COLUMNS.items() if name != "top5" or has_top5}
+    writer.writerow([*columns, *run])
     for row in sort_rows(results.rows):
-        values = [*(get(row) for get in CSV_COLUMNS.values()), *run.values()]
+        values = [*(get(row) for get in columns.values()), *run.values()]
         writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
     return stream.getvalue()
 

@@ -39,7 +39,7 @@ def print_results(results: Results, console: Console, *, ledger: bool = False, c
     ledger
         Print the table of call breakdowns too: where each call's time goes.
     classes
-        Print a table of the digits too, where the results have one.
+        Print a table of the classes too, where the results have one.
     """
     print_headline(results, console)
     table = results_table(results)
@@ -49,11 +49,11 @@ def print_results(results: Results, console: Console, *, ledger: bool = False, c
         for line in lines:
             print_line(line, console, style)
     print_section(sections.call_breakdowns(results) if ledger else None, console)
-    print_section(sections.digits(results) if classes else None, console)
+    print_section(sections.classes(results) if classes else None, console)
     print_section(sgemm.section(results), console)
     print_section(sections.native_tools(results), console)
     print_saturation(results, console)
-    _print_flips(results.rows, console)
+    _print_flips(results, console)
     print_missing(results, console)
 
 
@@ -102,16 +102,18 @@ def results_table(results: Results) -> Table:
     return Table(columns_of(results, rows, measured) if rows else (), rows, style_of)
 
 
-def _print_flips(rows: Sequence[Row], console: Console) -> None:
+def _print_flips(results: Results, console: Console) -> None:
     """Print every flip where they are few; else how many each candidate has, and which command shows them all."""
+    rows = results.rows
     names, reference = Names.of(rows), references.title_of(rows)
     agreements = {names.backend(row): row.agreement for row in rows if row.agreement and row.agreement.flips}
     few = sum(agreement.flips for agreement in agreements.values()) <= FLIPS_SHOWN
     for name, agreement in agreements.items():
         for flip in agreement.flipped if few else ():
             print_line(
-                f"{name}: image {flip.index} (a {flip.true_label}) went from {flip.reference_label} to "
-                f"{flip.label}; margin {flip.reference_margin:.2g} in {reference}, {flip.margin:.2g} here",
+                f"{name}: image {flip.index} ({results.shows(flip.true_label)}) went from "
+                f"{results.name_of(flip.reference_label)} to {results.name_of(flip.label)}; "
+                f"margin {flip.reference_margin:.2g} in {reference}, {flip.margin:.2g} here",
                 console,
             )
         if not few:

@@ -29,7 +29,7 @@ from digitbench.evaluate.accuracy import (
 )
 from digitbench.records.arrays import Labels
 from digitbench.records.results import ClassResult, Results, Row
-from digitbench.report.sections import digits
+from digitbench.report import sections
 from digitbench.report.terminal import print_results
 from digitbench.report.terminal_table import print_section
 
@@ -112,7 +112,7 @@ def row_of(name: str, predicted: list[int], labels: list[int], precision: str = 
 
 def printed(results: Results, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    print_section(digits(results), console)
+    print_section(sections.classes(results), console)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 

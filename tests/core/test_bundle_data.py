@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +15,7 @@ from core.pictures import write_shapes
 from core.user_data import DIGITS, save
 from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.bundle.manifest import DatasetInfo
 from digitbench.commands.options import bundle_data, image_size
 from digitbench.data import Dataset
 from digitbench.errors import DataError, UsageError
@@ -37,7 +37,7 @@ class Trained:
 
 def trained_on(path: Path) -> tuple[Bundle, Dataset]:
     dataset = data.load("auto", path)
-    remembered = SimpleNamespace(
+    remembered = DatasetInfo(
         name=dataset.name, source=dataset.source, fingerprint=dataset.fingerprint, preparation=dataset.preparation
     )
     return cast("Bundle", Trained(dataset.task, remembered)), dataset

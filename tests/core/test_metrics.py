@@ -34,7 +34,7 @@ def test_reads_nothing_and_writes_nothing_of_a_row_that_has_nothing(metric: Metr
 def test_writes_every_value_as_tables_have_it() -> None:
     texts = {name: metric.text(whole_row()) for name, metric in METRICS.items()}
     assert texts == {
-        "accuracy": "98.00%", "flips": "1", "lost": "3", "won": "1", "p": "0.625", "max-diff": "0.25",
+        "accuracy": "98.00%", "top5": "", "flips": "1", "lost": "3", "won": "1", "p": "0.625", "max-diff": "0.25",
         "mean-diff": "0.12", "certified": "99.99%", "log-loss": "", "ece": "", "p50": "16.9", "p90": "33.8",
         "p99": "50.7", "p999": "67.6", "ratio": "×0.90", "throughput": "59,172", "cpu": "0.0123", "load": "250",
         "first": "12.35", "memory": "200", "size": "123", "call": "20.0", "input_copy": "1.00", "run": "15.0",

@@ -188,10 +188,10 @@ def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:
 def test_digits_are_told_where_an_evaluation_looked_at_them() -> None:
     labels = np.arange(20) % 10
     classes = of_classes(np.eye(10, dtype=np.float32)[labels], labels)
-    section = sections.digits(results_of(candidate("keras"), candidate("onnx", classes=classes)))
+    section = sections.classes(results_of(candidate("keras"), candidate("onnx", classes=classes)))
     assert section
     assert len(section.table.lines) == 10
-    assert sections.digits(results_of(candidate("keras"))) is None
+    assert sections.classes(results_of(candidate("keras"))) is None
 
 
 # --- several runs --------------------------------------------------------------------------------------------------

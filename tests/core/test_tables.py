@@ -89,7 +89,8 @@ def test_csv_says_what_is_wrong_and_keeps_any_text_whole() -> None:
 def test_csv_is_as_rfc_4180_says() -> None:
     text = to_csv(whole_run())
     assert text.endswith("\r\n")
-    assert text.split("\r\n")[0].split(",")[: len(CSV_COLUMNS)] == list(CSV_COLUMNS)
+    columns = [name for name in CSV_COLUMNS if name != "top5"]
+    assert text.split("\r\n")[0].split(",")[: len(columns)] == columns
     outside_quotes = re.sub(r'"(?:[^"]|"")*"', "", text)
     assert outside_quotes.count("\n") == outside_quotes.count("\r\n") == 7
     assert '""a, b""' in text

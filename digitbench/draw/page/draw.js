@@ -1,7 +1,9 @@
 // Strokes become pixels, pixels go to the server, and its answers are shown as they stream in.
 // At most one request is under way: what is drawn meanwhile goes with the next one.
 
-import { $, blank, build, bytesOf, candidates, chooseReady, showRow, showSeen, showVerdict, trouble } from "/show.js";
+import {
+  $, adapt, blank, build, bytesOf, candidates, chooseReady, nothing, showRow, showSeen, showVerdict, task, trouble,
+} from "/show.js";
 
 const SIDE = 140; // pixels of the drawing that is sent, and units of a stroke's points
 const PEN = 10.5;
@@ -17,7 +19,7 @@ const shownContext = canvas.getContext("2d");
 let strokes = []; // arrays of [x, y]
 let open = new Map(); // pointer → the stroke that it draws
 let picture = null; // of a file: {file, bitmap, name}; then there are no strokes
-let lastSeen = null; // 28 × 28 bytes, as base64
+let lastSeen = null; // a byte for each value of the picture that models see, as base64
 let version = 0; // of what is drawn
 let askPending = false; // it has to be asked
 let asking = false;
@@ -93,7 +95,7 @@ function changed() {
   } else {
     askPending = false;
     waiting = [];
-    blank("Nothing drawn yet");
+    blank(nothing());
   }
 }
 
@@ -119,7 +121,7 @@ function pointOf(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (event.button !== 0) return;
+  if (event.button !== 0 || !task.digits) return;
   picture = null;
   pen.shown = false;
   canvas.setPointerCapture(event.pointerId);
@@ -147,6 +149,8 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 canvas.addEventListener("keydown", (event) => {
   const arrow = ARROWS[event.key];
+  if (!task.digits && (event.key === "Enter" || event.key === " ")) $("file").click();
+  if (!task.digits) return;
   if (event.ctrlKey || event.metaKey || event.altKey || !(arrow || event.key === " ")) return;
   event.preventDefault();
   pen.shown = true;
@@ -168,6 +172,9 @@ canvas.addEventListener("keydown", (event) => {
   }
   waiting.push(event.timeStamp);
   changed();
+});
+canvas.addEventListener("click", () => {
+  if (!task.digits) $("file").click();
 });
 canvas.addEventListener("blur", () => {
   pen.shown = false;
@@ -328,7 +335,9 @@ async function watch() {
   const status = await (await fetch("/candidates")).json();
   if (!candidates.length) {
     candidates.push(...status.candidates.map((candidate) => ({ ...candidate, answer: null })));
+    adapt(status.task);
     $("about").textContent = `${status.bundle}: ${status.recipe}, trained on ${status.dataset}`;
+    if (!task.digits) $("about").textContent += ` (${task.text})`;
     build();
   }
   status.candidates.forEach((candidate, index) => {

@@ -4,6 +4,7 @@ const ANNOUNCE_MS = 900; // of quiet, before a screen reader says it
 export const $ = (id) => document.getElementById(id);
 export const bytesOf = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 export const candidates = [];
+export const task = { digits: true, names: [..."0123456789"], shape: [28, 28], shown: 10, text: "" };
 const seenContext = $("seen").getContext("2d");
 
 let chosen = 0; // whose bars are the large ones
@@ -19,12 +20,38 @@ function element(name, properties = {}, ...children) {
   return node;
 }
 
+const sizeText = () => `${task.shape[0]} × ${task.shape[1]}`;
+const ranked = (probabilities, count) => probabilities.map((share, label) => [share, label])
+  .sort((a, b) => b[0] - a[0] || a[1] - b[1]).slice(0, count);
+
+// The page of a model that tells apart other things than digits: pictures are shown to it, and nothing is drawn.
+export function adapt(told) {
+  Object.assign(task, told);
+  [$("seen").height, $("seen").width] = task.shape;
+  if (task.digits) return;
+  document.body.classList.add("pictures");
+  document.title = "digitbench: show a picture";
+  document.querySelector("h1").textContent = "Show a picture";
+  $("drawing-head").textContent = "Picture";
+  $("hint").replaceChildren("Drop a picture here, paste one,", element("br"), "or click to choose one");
+  const sheet = { role: "button", "aria-label": "Choose a picture", "aria-roledescription": "button" };
+  for (const [name, value] of Object.entries(sheet)) $("paper").setAttribute(name, value);
+  $("seen-figure").lastElementChild.replaceChildren("what the models see:", element("br"), `${sizeText()} pixels`);
+  $("bars").setAttribute("aria-label", "Probabilities of the likeliest classes");
+  $("ruler").setAttribute("aria-label", "the next likeliest class");
+  $("ruler").textContent = "then";
+  $("keys").textContent = "Escape or Delete clears, Ctrl+V pastes a picture.";
+  if ($("summary").textContent === "Nothing drawn yet") $("summary").textContent = nothing();
+}
+
+export const nothing = () => (task.digits ? "Nothing drawn yet" : "No picture yet");
+
 export function build() {
   chosen = Math.max(0, candidates.findIndex((candidate) => candidate.state !== "absent"));
-  $("bars").replaceChildren(...Array.from({ length: 10 }, (_, digit) => element("li", {},
+  $("bars").replaceChildren(...Array.from({ length: task.shown }, (_, digit) => element("li", {},
     element("div", { className: "shaft" }, element("div", { className: "fill" })),
-    element("span", { className: "digit", textContent: digit }), element("span", { className: "share" }))));
-  $("ruler").firstChild.replaceChildren(...Array.from("0123456789", (digit) => element("span", { textContent: digit })));
+    element("span", { className: "digit", textContent: task.digits ? digit : "" }), element("span", { className: "share" }))));
+  if (task.digits) $("ruler").firstChild.replaceChildren(...Array.from("0123456789", (digit) => element("span", { textContent: digit })));
   $("rows").replaceChildren(...candidates.map((candidate, index) => {
     const radio = element("input", { type: "radio", name: "candidate", checked: index === chosen });
     radio.addEventListener("change", () => {
@@ -32,9 +59,11 @@ export function build() {
       choose(index);
     });
     const name = element("span", {}, `${candidate.backend} `, element("span", { textContent: candidate.precision }));
-    const smallBars = element("div", { className: "small" });
-    for (let digit = 0; digit < 10; digit++) smallBars.append(element("i", {}, element("b")));
-    smallBars.setAttribute("aria-hidden", "true");
+    const smallBars = element("div", { className: task.digits ? "small" : "then" });
+    if (task.digits) {
+      for (let digit = 0; digit < 10; digit++) smallBars.append(element("i", {}, element("b")));
+      smallBars.setAttribute("aria-hidden", "true");
+    }
     candidate.row = element("tr", {}, element("td", { title: candidate.runtime }, element("label", {}, radio, name)),
       element("td", { className: "label" }), element("td", { className: "number" }), element("td", {}, smallBars));
     candidate.why = element("td", { className: "why", colSpan: 3 });
@@ -75,11 +104,15 @@ export function showRow(index) {
     candidate.why.textContent = (STATES[answer.state] ?? "") + (answer.why ?? "");
   } else {
     const [, label, sure, smallBars] = candidate.cells;
-    label.textContent = idle ? "" : answer.label;
+    label.textContent = idle ? "" : task.names[answer.label];
     sure.textContent = idle ? "" : percent(answer.probabilities[answer.label]);
     [...smallBars.firstChild.children].forEach((bar, digit) => {
       bar.firstChild.style.height = idle ? "0" : `${100 * answer.probabilities[digit]}%`;
     });
+    if (!task.digits) {
+      const next = idle ? [] : ranked(answer.probabilities, 3).filter(([, other]) => other !== answer.label).slice(0, 1);
+      smallBars.firstChild.textContent = next.map(([share, other]) => `${task.names[other]} ${percent(share)}`).join("");
+    }
   }
   if (index === chosen) showBars();
 }
@@ -87,19 +120,25 @@ export function showRow(index) {
 function showBars() {
   const candidate = candidates[chosen];
   const answer = candidate?.answer?.state === "answered" ? candidate.answer : null;
-  [...$("bars").children].forEach((bar, digit) => {
-    const share = answer ? answer.probabilities[digit] : 0;
-    bar.classList.toggle("best", answer?.label === digit);
-    bar.querySelector(".fill").style.height = `${100 * share}%`;
+  const likeliest = !task.digits && answer ? ranked(answer.probabilities, task.shown) : [];
+  [...$("bars").children].forEach((bar, index) => {
+    const [share, label] = task.digits ? [answer ? answer.probabilities[index] : 0, index] : (likeliest[index] ?? [0, -1]);
+    bar.classList.toggle("best", answer?.label === label);
+    bar.querySelector(".fill").style[task.digits ? "height" : "width"] = `${100 * share}%`;
     bar.querySelector(".share").textContent = wholePercent(share);
+    if (!task.digits) bar.querySelector(".digit").textContent = task.names[label] ?? "";
   });
   const runtime = candidate?.runtime ? `: ${candidate.runtime}` : "";
   $("whose").textContent = candidate ? `${candidate.backend} ${candidate.precision}${runtime}` : "";
 }
 
 export function showSeen(text) {
-  const pixels = seenContext.createImageData(28, 28);
-  bytesOf(text).forEach((grey, index) => pixels.data.set([grey, grey, grey, 255], 4 * index));
+  const [height, width, channels = 1] = task.shape;
+  const [pixels, values] = [seenContext.createImageData(width, height), bytesOf(text)];
+  for (let index = 0; index < width * height; index++) {
+    const at = (channel) => values[channels * index + Math.min(channel, channels - 1)];
+    pixels.data.set([at(0), at(1), at(2), 255], 4 * index);
+  }
   seenContext.putImageData(pixels, 0, 0);
 }
 
@@ -116,7 +155,7 @@ export function showVerdict() {
     const { answer } = candidate;
     const differs = answer?.state === "answered" && answer.label !== majority;
     candidate.row.classList.toggle("differs", differs);
-    if (answer?.state === "answered") candidate.cells[1].textContent = `${differs ? "≠ " : ""}${answer.label}`;
+    if (answer?.state === "answered") candidate.cells[1].textContent = `${differs ? "≠ " : ""}${task.names[answer.label]}`;
   }
   if (!pickedByUser && answered.length && candidates[chosen].answer?.state !== "answered") {
     choose(candidates.indexOf(answered[0]));
@@ -124,15 +163,15 @@ export function showVerdict() {
   const silent = candidates.length - answered.length;
   const names = (list) => (list.length > 3 ? `${list.length} candidates`
     : list.map((candidate) => `${candidate.backend} ${candidate.precision}`).join(", "));
-  const dissent = ordered.slice(1).map(([label, list]) => `${names(list)}: ${label}`).join("; ");
+  const dissent = ordered.slice(1).map(([label, list]) => `${names(list)}: ${task.names[label]}`).join("; ");
   $("summary").textContent = majority === undefined ? "No answer yet"
-    : dissent ? `Mostly ${majority}` : `It is ${majority === 8 ? "an" : "a"} ${majority}`;
+    : dissent ? `Mostly ${task.names[majority]}` : !task.digits ? task.names[majority] : `It is ${majority === 8 ? "an" : "a"} ${majority}`;
   $("detail").textContent = [
     majority !== undefined && !dissent && `says ${answered.length === 1 ? names(answered) : `each of ${answered.length}`}`,
     dissent && `${ordered[0][1].length} of ${answered.length}; but ${dissent}`,
     silent && `${silent} without an answer`,
   ].filter(Boolean).join("; ");
-  $("seen").setAttribute("aria-label", "The drawing in 28 × 28 pixels, as the models see it");
+  $("seen").setAttribute("aria-label", `The ${task.digits ? "drawing" : "picture"} in ${sizeText()} pixels, as the models see it`);
   announce();
 }
 
@@ -151,7 +190,7 @@ export function trouble(why) {
 
 export function blank(why) {
   clearTimeout(announceTimer);
-  seenContext.clearRect(0, 0, 28, 28);
+  seenContext.clearRect(0, 0, $("seen").width, $("seen").height);
   $("seen").setAttribute("aria-label", "Nothing seen yet");
   $("summary").textContent = why;
   $("detail").textContent = $("took").textContent = $("said").textContent = "";

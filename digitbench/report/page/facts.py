@@ -38,7 +38,9 @@ def overview(source: Source) -> Table:
     memory = machine.get("memory_bytes")
     lines = [
         ("Model", f"{bundle['name']}: {network(results)}"),
-        ("Dataset", f"{dataset['name']}, fingerprint {dataset['fingerprint']}, {bundle['test_images']:,} test images"),
+        ("Dataset", f"{dataset['name']}, fingerprint {dataset['fingerprint']}, "
+                    f"{results.task_text and f'{results.task_text}, '}"
+                    f"{bundle['test_images']:,} test images"),
         ("Machine", f"{processor.title(machine)}, {formatting.counted(cores['available'], 'core')} available, "
                     f"{machine['system']}"
                     + (f", {memory / 2**30:.1f} GiB memory" if isinstance(memory, int) else "")),

@@ -86,7 +86,7 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "overview": facts.overview(source), "measured": day(results.created), "verdicts": verdicts,
         "provisional": PROVISIONAL * any(row.doubts for row in results.rows),
         "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
-        "agreement": main_table(results, rows).without_empty(), "digits": sections.digits(results), "changed": images,
+        "agreement": main_table(results, rows).without_empty(), "classes": sections.classes(results), "changed": images,
         "changed_count": count, "known_flips": any(row.agreement for row in rows),
         # Beside the table, which marks the fastest by its rank alone.
         "notes": [line.replace("▸ is the fastest; rows", "Rows") for line in footnotes(results)],

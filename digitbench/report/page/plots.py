@@ -11,6 +11,7 @@ from digitbench.bundle.trainings import read as trainings_of
 from digitbench.charts import confusion, groups, latency, pareto, sweep, trainings
 from digitbench.charts.altair_later import ChartType
 from digitbench.charts.distributions import calls_of
+from digitbench.data import mnist
 from digitbench.errors import BundleError, ResultsError
 from digitbench.evaluate import accuracy
 from digitbench.judge.faults import PROVISIONAL
@@ -114,7 +115,7 @@ def of_training(source: Source) -> Plot | None:
 
 
 def of_confusion(source: Source) -> Plot | None:
-    """Draw which digit the reference takes for which; None where neither the results nor a bundle tell.
+    """Draw which class the reference takes for which; None where neither the results nor a bundle tell.
 
     Raises
     ------
@@ -125,8 +126,9 @@ def of_confusion(source: Source) -> Plot | None:
     if counts is None:
         return None
     title = f"{confusion.title(counts)}."
-    alt = f"Which digits the reference confuses: {title}"
-    return Plot("confusion", alt, confusion.chart(counts), [title, confusion.NOTE])
+    task = source.results.task or mnist.TASK
+    alt = f"Which {'digits' if task.is_digits else 'classes'} the reference confuses: {title}"
+    return Plot("confusion", alt, confusion.chart(counts, task), [title, *confusion.notes(counts, task)])
 
 
 def _confusion_of_bundle(source: Source) -> confusion.Counts | None:

@@ -21,7 +21,7 @@ from digitbench.report.columns import runtime_text
 from digitbench.report.page.recommendation import Recommendation
 from digitbench.report.table import ALWAYS, Column, Table, of_metric
 
-FIRST, SECOND = ("p50", "ratio", "accuracy"), ("flips", "size", "memory")
+FIRST, SECOND = ("p50", "ratio", "accuracy", "top5"), ("flips", "size", "memory")
 """Metrics that most people decide by, before and behind the verdict: the first are in view without moving the table."""
 REST = ("p90", "p99", "p999", "throughput", "certified", "log-loss", "ece", "load", "first", "cpu")
 

@@ -1,0 +1,107 @@
+"""A model that tells apart things in colour, as its user meets it: pictures shown to it, listed, and on the page."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from browser import page_of, serious_violations
+from conftest import Cli, complaint
+
+from digitbench.bundle import Bundle
+from digitbench.classifier import load
+from digitbench.data import Dataset, Split
+from digitbench.records.task import Task
+from digitbench.testing import random_bundle
+from journeys.draw_server import DrawServer, expect_text, labels, started, stop
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+NAMES = ("red circle", "blue square", "a sign whose name takes more room than a phone has")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 12, 20, 3), dtype=np.uint8)
+    split = Split(pixels, np.arange(30, dtype=np.int64) % 3)
+    dataset = Dataset("shapes", "f" * 16, "here", split, split, task=Task((12, 20, 3), NAMES))
+    return random_bundle(tmp_path_factory.mktemp("shapes") / "shapes", dataset=dataset)
+
+
+@pytest.fixture(scope="module")
+def server(shapes: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrawServer]:
+    server = started(shapes.path, tmp_path_factory.mktemp("draw"), "-b", "numpy")
+    try:
+        yield server
+    finally:
+        stop(server)
+
+
+def picture(colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_predict_names_the_class_and_draws_the_picture_in_colour(cli: Cli, shapes: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture())
+    done = cli("predict", shapes.path, "a.png", "--output", "seen.png")
+    assert done.returncode == 0, done.stderr
+    with load(shapes) as classifier:
+        same = np.full((12, 20, 3), (200, 30, 30), np.uint8)
+        name = classifier.task.name_of(int(classifier.predict(same)[0]))
+    assert name in done.stdout
+    assert "digit " not in done.stdout
+    (line,) = cli("predict", shapes.path, "a.png", "--json", "-").stdout.splitlines()
+    assert json.loads(line)["name"] == name
+    assert (tmp_path / "seen.png").stat().st_size > 5000
+    message = complaint(cli("predict", shapes.path, "a.png", "--all-digits"))
+    assert "12×20 colour, 3 classes" in message
+
+
+def test_list_and_show_say_the_task(cli: Cli, shapes: Bundle) -> None:
+    assert "12×20 colour, 3 classes" in cli("list", "models", shapes.path.parent).stdout
+    shown = cli("show", shapes.path).stdout
+    assert "task      12×20 colour, 3 classes: red circle, blue square, " in shown
+    assert json.loads(cli("show", shapes.path, "--json", "-").stdout)["bundle"]["task"]["class_names"] == list(NAMES)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_picture_is_shown_to_the_page_and_named(browser: Browser, server: DrawServer, width: int) -> None:
+    with page_of(browser, viewport={"width": width, "height": 900}) as (page, seen):
+        page.goto(server.address)
+        expect_text(page, "h1", "Show a picture")
+        expect_text(page, "#summary", "No picture yet")
+        page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": picture()})
+        expect_text(page, "#summary", "|".join(NAMES))
+        assert set(labels(page)) <= set(NAMES)
+        assert sorted(page.locator("#bars .digit").all_inner_texts()) == sorted(NAMES)
+        colours = "document.querySelector('#seen').getContext('2d').getImageData(19, 11, 1, 1).data"
+        assert page.evaluate(f"[...{colours}]") == [200, 30, 30, 255]
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert serious_violations(page) == []
+        with page.expect_file_chooser():
+            page.locator("#paper").click()
+        page.locator("#paper").focus()
+        with page.expect_file_chooser():
+            page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        expect_text(page, "#summary", "No picture yet")
+        assert seen.errors == []
+
+
+def test_the_page_can_be_sent_nothing_but_pictures_of_the_models_size(server: DrawServer) -> None:
+    assert server.post("/predict", bytes(12 * 20 * 3))[0] == 200
+    status, body = server.post("/predict", bytes(700))
+    assert (status, "700 bytes are no picture of 12×20 colour: send 720" in body) == (400, True)
+    assert server.post("/predict", bytes(19_600))[0] == 413
+    assert server.post("/image", b"no picture")[0] == 400
+    assert server.post("/image", picture())[0] == 200
