@@ -21,7 +21,8 @@ WIDE, CELL = 1000, 40
 DIAGONAL = "#ececec"
 PALEST, GAMMA = 0.08, 0.6  # how dark the rarest mistake is, and how fast they darken: one image must be seen too
 FULL = 0.25  # the share of a class's images from which on a mistake is as dark as can be
-NOTE = "Framed: right. Colour of a mistake: its share of the {}'s images, darkest from {:.0%} on."
+FEWEST = 20  # a class of fewer images is shaded as if of so many: one mistake of four is no alarm
+NOTE = "Framed: right. Colour of a mistake: its share of the {}'s images{}, darkest from {:.0%} on."
 SHADES = ("white", "#fdc9a5", "#d55e00", "#6b1d00")
 DARK = 0.72  # the shade from which on white letters have the higher contrast
 NUMBERED, MAPPED = 15, 50
@@ -60,7 +61,8 @@ def title(counts: Counts) -> str:
 def notes(counts: Counts, task: Task) -> list[str]:
     """Say how to read `chart`."""
     if len(counts) <= MAPPED:
-        return [NOTE.format(task.noun, FULL)]
+        few = f" (of at least {FEWEST})" * bool(counts.sum(axis=1).min() < FEWEST)
+        return [NOTE.format(task.noun, few, FULL)]
     pairs = int((counts > 0).sum() - (counts.diagonal() > 0).sum())
     shown = f"The {PAIRS} most frequent of {pairs:,} kinds of mistakes." if pairs > PAIRS else "Every kind of mistake."
     return [f"{shown} Of how many: all images that show the class."]
@@ -93,7 +95,7 @@ def chart(counts: Counts, task: Task = mnist.TASK) -> ChartType:
 
 def _shades(counts: Counts) -> npt.NDArray[np.float64]:
     """Give how dark each cell is, from 0 to 1: only mistakes are."""
-    shares = counts / np.maximum(counts.sum(axis=1), 1)[:, None]
+    shares = counts / np.maximum(counts.sum(axis=1), FEWEST)[:, None]
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, shares)
     return np.where(mistakes > 0, PALEST + (1 - PALEST) * np.minimum(mistakes / FULL, 1) ** GAMMA, 0)
 
