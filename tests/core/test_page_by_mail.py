@@ -44,5 +44,5 @@ def test_a_page_by_mail_has_the_confusion_and_the_layers_and_no_word_of_a_bundle
 
 
 def test_a_confusion_of_another_shape_is_refused() -> None:
-    with pytest.raises(ResultsError, match=r"x\.json: confusion is not 10 lines of 10 numbers"):
+    with pytest.raises(ResultsError, match=r"x\.json: confusion has not as many lines as columns"):
         page.check_usable(results_of(*fourteen_rows(), confusion=((1, 2), (3,))), Path("x.json"))
