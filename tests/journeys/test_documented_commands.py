@@ -62,7 +62,7 @@ def workplace(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
     (folder / "runs" / "latest").symlink_to("mine")
     for name in ("model.onnx", "mnist-cnn.onnx"):
         shutil.copy(trained.path / "artifacts" / "model-fp32.onnx", folder / name)
-    for index in range(20):
+    for index in range(100):
         place = folder / "photos" / str(test.labels[index])
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(255 - test.pixels[index]).save(place / f"{index}.png")
