@@ -20,8 +20,7 @@ import numpy.typing as npt
 
 from digitbench.errors import ArtifactError, DigitbenchError, PluginError, reason
 
-FLOAT32 = np.dtype(np.float32)
-"""Compared with an array's dtype, several times as quick as the type itself."""
+FLOAT32 = np.dtype(np.float32)  # compared several times as quick as the type itself
 
 Images = npt.NDArray[np.float32]
 """(n, *image_shape) of the task, each value in [0, 1]: (n, height, width), or (n, height, width, 3), red first."""
@@ -36,10 +35,8 @@ class Runtime:
 
     Attributes
     ----------
-    name
-        The engine, as its makers write it: ``"ONNX Runtime"``.
-    version
-        The engine's own version.
+    name, version
+        The engine, as its makers write it: ``"ONNX Runtime"``, and its own version.
     provider
         Device or execution provider that runs the model: ``"CPUExecutionProvider"``.
     threads
@@ -73,14 +70,8 @@ class Runtime:
 class Steps:
     """One prediction in three parts, for the call breakdown: called one after another they do what `predict` does.
 
-    Attributes
-    ----------
-    put
-        Hands the images to the runtime: the input's copy or conversion.
-    run
-        Computes.
-    get
-        Takes the scores out: the output's copy or conversion.
+    `put` hands the images to the runtime, `run` computes, and `get` takes the scores out: copies and conversions are in
+    the first and the last.
     """
 
     put: Callable[[Images], object]
@@ -95,21 +86,10 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 @dataclass(frozen=True)
 class Style:
-    """How charts draw a backend: told apart by more than its colour, so that black and white will do.
+    """How charts draw a backend: by more than its colour, so that black and white will do.
 
-    Attributes
-    ----------
-    colour
-        As ``"#rrggbb"``.
-    shape
-        Of its points, from `SHAPES`.
-    dash
-        Of its lines, from `DASHES`.
-
-    Raises
-    ------
-    PluginError
-        There is no such colour, shape or dash.
+    A `colour` as ``"#rrggbb"``, the `shape` of its points, from `SHAPES`, and the `dash` of its lines, from `DASHES`;
+    anything else raises a PluginError.
     """
 
     colour: str
@@ -125,12 +105,10 @@ class Style:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output as an artifact declares it.
+    """An input or output as an artifact declares it, by the name that the runtime has for it.
 
     Attributes
     ----------
-    name
-        What the runtime calls it.
     shape
         With the batch axis; None for a size that is free or not known before it runs.
     dtype

@@ -62,7 +62,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
             "ready", load_seconds=load_seconds, first_prediction_us=first_us, runtime=asdict(_runtime(backend)),
             artifact_sha256=artifact_sha256,
         )  # fmt: skip
-        timed_candidate = _TimedCandidate(backend, images)
+        timed_candidate = _TimedCandidate(backend, images, job.get("classes"))
         actions: dict[str, Callable[..., Event]] = {
             "score": timed_candidate.score, "warm_up": timed_candidate.warm_up, "turn": timed_candidate.turn,
             "ledger": timed_candidate.call_breakdown,
@@ -126,8 +126,8 @@ class NullBackend:
 class _TimedCandidate:
     """A loaded backend, the images, and what is known of each batch size."""
 
-    def __init__(self, backend: Backend, images: Images) -> None:
-        self.backend, self.images = backend, images
+    def __init__(self, backend: Backend, images: Images, classes: int | None = None) -> None:
+        self.backend, self.images, self.classes = backend, images, classes
         self.fresh: FreshImages | None = None  # not made for scoring alone
         self.supply: dict[int, Iterator[Images]] = {}
         self.position: dict[int, int] = {}
@@ -144,7 +144,7 @@ class _TimedCandidate:
 
     def score(self) -> Event:
         """Score all images."""
-        scores = score(self.backend, self.images)
+        scores = score(self.backend, self.images, self.classes)
         return {**encoded_scores(scores), "peak_rss_bytes": self.peak_rss_bytes()}
 
     def warm_up(self, batch_size: int, seconds: float) -> Event:

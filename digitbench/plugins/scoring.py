@@ -10,8 +10,8 @@ SCORING_BATCH = 256
 KEPT_ANSWERS = 8  # with which the next one must share no memory
 
 
-def score(backend: Backend, images: Images) -> Scores:
-    """Score all images, and refuse what can't be scores.
+def score(backend: Backend, images: Images, classes: int | None = None) -> Scores:
+    """Score all images, and refuse what can't be scores: of so many classes, None for any number.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def score(backend: Backend, images: Images) -> Scores:
     parts: list[Scores] = []
     for batch in (images[i : i + SCORING_BATCH] for i in range(0, len(images), SCORING_BATCH)):
         scores = backend.predict(batch)
-        check_scores(scores, batch, parts[-KEPT_ANSWERS:])
+        check_scores(scores, batch, parts[-KEPT_ANSWERS:], classes=classes)
         if not np.isfinite(scores).all():
             raise ValueError("predict gave scores that are not finite numbers")
         parts.append(scores)

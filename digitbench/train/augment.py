@@ -96,7 +96,7 @@ def source_positions(
     if strengths.elastic:
         noise = rng.standard_normal((count, 2, *size), np.float32)
         down, across = (_smoothing(strengths.smoothness, side) for side in size)
-        sources += strengths.elastic * (down @ noise @ across.T).reshape(count, 2, -1)
+        sources += strengths.elastic * (down @ noise @ across.T).reshape(count, 2, prod(size))
     return sources
 
 

@@ -21,7 +21,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         check_scores(backend.predict(first), first, classes=job.get("classes"))
         emit("ready")
         for command in commands:
-            emit(command["do"], **encoded_scores(score(backend, images)))
+            emit(command["do"], **encoded_scores(score(backend, images, job.get("classes"))))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,14 @@ def serve(
     np.save(folder / "images.npy", images)
     file, artifact = str(folder / "images.npy"), folder / "model"
     artifact.write_bytes(b"a model")
-    job = {"backend": "fake", "artifact": str(artifact), "threads": 1, "precision": "fp32", "images": file}
+    job = {
+        "backend": "fake",
+        "artifact": str(artifact),
+        "threads": 1,
+        "precision": "fp32",
+        "images": file,
+        "classes": 10,
+    }
     events: WorkerEvents = []
     lines = (json.dumps(line) + "\n" for line in (job, *commands))
     worker.serve(lines, lambda event, **facts: events.append((event, facts)))

@@ -73,7 +73,7 @@ def test_every_image_is_scored_once_and_in_order() -> None:
 )
 def test_what_cannot_be_scores_is_refused(images: Images, answer: Predict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        scoring.score(Fake(answer=answer), images)
+        scoring.score(Fake(answer=answer), images, 10)
 
 
 # --- warm-up -------------------------------------------------------------------------------------------------------
