@@ -82,7 +82,7 @@ def logistic_regression(labelled: Split, count: int, model_io: ModelIO) -> Label
     from sklearn.linear_model import LogisticRegression
 
     images, source = labelled.images, labelled.pixels.shape[1:3]
-    size = size_of(model_io.shape, source)
+    size = size_of(model_io.shape or source, source)
     if min(size) < min(source):
         images = fitted(images, size, model_io.fit)
     pixels = images.reshape(len(labelled), -1)

@@ -177,7 +177,8 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         scores = np.asarray(answer)
         if self.answer_axis:
             scores = np.moveaxis(scores, self.answer_axis, 0)
-        scores = scores.reshape(-1, prod(self.answer)).astype(np.float32, copy=False)
+        columns = prod(self.answer) if self.answer else -1
+        scores = scores.reshape(-1 if self.answer else len(scores), columns).astype(np.float32, copy=False)
         if self.output.scale:
             scores = (scores - np.float32(self.output.zero_point)) * np.float32(self.output.scale)
         return np.ascontiguousarray(scores)

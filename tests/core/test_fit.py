@@ -34,7 +34,7 @@ def outcomes_of(correct: int, total: int = 1000) -> Labels:
 
 def measured(correct: int, simple: int | None, stated: float | None = None, total: int = 1000) -> Fit:
     simple_outcomes = None if simple is None else outcomes_of(simple, total)
-    return fit.measure(outcomes_of(correct, total), simple_outcomes, np.arange(total) % 10, stated)
+    return fit.measure(outcomes_of(correct, total), simple_outcomes, np.arange(total) % 10, 10, stated)
 
 
 # --- what is poor, and what is near chance -------------------------------------------------------------------------
@@ -66,8 +66,8 @@ def test_nearer_to_chance_than_to_the_simple_classifier_is_the_least() -> None:
 
 def test_chance_is_the_most_frequent_label() -> None:
     labels = np.repeat([1, 7], [80, 20])
-    assert fit.measure(outcomes_of(90, 100), outcomes_of(95, 100), labels, None).chance == pytest.approx(0.8)
-    assert fit.measure(outcomes_of(90, 100), None, np.full(100, 7), None).chance == pytest.approx(0.1), "of one class"
+    assert fit.measure(outcomes_of(90, 100), outcomes_of(95, 100), labels, 10, None).chance == pytest.approx(0.8)
+    assert fit.measure(outcomes_of(90, 100), None, np.full(100, 7), 10, None).chance == pytest.approx(0.1), "of one class"
 
 
 # --- the simple classifier -----------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_one_that_fits_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("weak")
 @pytest.mark.parametrize("accept", [False, True])
 def test_near_chance_it_is_refused_accepted_or_not(accept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BundleError, match="it doesn't recognise digits") as refusal:
+    with pytest.raises(BundleError, match="it doesn't recognise these classes") as refusal:
         imported("Chance", monkeypatch, accept=accept)
     assert one_printable_line(str(refusal.value))
     assert "logistic regression fitted on other training images has 100.0%" in str(refusal.value)

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from digitbench import plugins
 from digitbench.backend import NATIVE_SPEC, Images, IOSpec, Tensor, check_images
-from digitbench.plugins.model_io import NATIVE_IO, ModelIO, fitted, square
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO, fitted, size_of
+from digitbench.records.task import Task
 
 Array = npt.NDArray[Any]
 Positions = Callable[[int, int], list[tuple[int, ...]]]
@@ -108,7 +109,7 @@ def inverted(model_io: ModelIO, values: Array) -> Images:
         numbers = numbers.mean(axis=1)
     elif len(model_io.shape) == 3 or model_io.shape in ((2352,), (3072,)):
         numbers = numbers.reshape(len(values), -1, model_io.shape[-1] if len(model_io.shape) == 3 else 3).mean(axis=2)
-    height, width = square(model_io.shape)
+    height, width = size_of(model_io.shape)
     top, left = (height - 28) // 2, (width - 28) // 2
     return numbers.reshape(-1, height, width)[:, top : top + 28, left : left + 28].astype(np.float32)
 
@@ -195,7 +196,7 @@ def test_what_is_all_one_grey_stays_so_in_every_size() -> None:
     ids=str,
 )  # fmt: skip
 def test_height_and_width_are_those_without_the_channels(shape: tuple[int, ...], expected: tuple[int, int]) -> None:
-    assert square(shape) == expected
+    assert size_of(shape) == expected
 
 
 # --- what is read --------------------------------------------------------------------------------------------------
@@ -307,9 +308,15 @@ def test_model_io_survives_the_manifest(model_io: ModelIO) -> None:
 
 
 def test_what_a_manifest_leaves_out_is_native() -> None:
-    image, scores = Tensor("", (None, 28, 28), "float32"), Tensor("", (None, 10), "float32")
-    native = ModelIO((28, 28), 0.0, 1.0, "pad", None, image, scores, (10,), "softmax", code=False)
-    assert ModelIO.from_json({}) == native == NATIVE_IO
+    tensor = Tensor("", (), "float32")
+    assert ModelIO.from_json({}) == ModelIO((), 0.0, 1.0, "pad", None, tensor, tensor, (), "softmax") == NATIVE_IO
+
+
+def test_a_model_of_the_tasks_own_shapes_is_native() -> None:
+    task = Task((12, 10, 3), ("a", "b"))
+    assert ModelIO((12, 10, 3), answer=(2,)).of(task) == NATIVE_IO
+    for other in (ModelIO((3, 12, 10), answer=(2,)), ModelIO((12, 10, 3), foreground=255.0, answer=(2,))):
+        assert other.of(task) == other
 
 
 def test_other_images_than_the_io_spec_says_are_refused_with_both() -> None:
