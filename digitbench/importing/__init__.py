@@ -17,7 +17,7 @@ from digitbench.backend import Scores, Signature
 from digitbench.bundle import Artifact, Bundle, layers, naming, writing
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
-from digitbench.importing import formats, ranking, unsupported
+from digitbench.importing import formats, labels_file, ranking, unsupported
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.normalisations import Statistics
 from digitbench.importing.prober import Prober
@@ -119,7 +119,8 @@ def import_model(
         claim = exit_stack.enter_context(naming.claim(target, folder))
         known, outputs = prober.known, len(prober.signatures[0].outputs)
         precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
-        search = Search(prober, labelled, dataset.task, statistics, options.constraints, progress)
+        labels = labels_file.find(source, model_format)
+        search = Search(prober, labelled, dataset.task, statistics, options.constraints, progress, labels)
         try:
             model_io, found = search.best(formats.stated_accuracy(source, model_format), precision)
         except BundleError as exc:

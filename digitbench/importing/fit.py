@@ -11,7 +11,8 @@ import numpy as np
 from digitbench.bundle.manifest import Fit
 from digitbench.data import Split
 from digitbench.evaluate import accuracy as evaluate
-from digitbench.plugins.model_io import ModelIO, fitted, size_of
+from digitbench.plugins.fitting import fitted, size_of
+from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels
 from digitbench.records.quality import McNemar
 

@@ -163,7 +163,7 @@ CODE = """
 import numpy as np
 from digitbench.backend import Backend, Runtime, Signature, Tensor
 
-class Weak(Backend):  # reads the blocks, and of some images gives the label after it
+class Weak(Backend):  # reads the blocks, and of some images gives the third label after it
     format, right = "weak", 1.0
 
     def __init__(self, artifact, *, threads, io_spec=None):
@@ -180,7 +180,7 @@ class Weak(Backend):  # reads the blocks, and of some images gives the label aft
     def predict(self, images):
         label = images[:, :20, 8:20].reshape(len(images), 10, -1).sum(axis=2).argmax(axis=1)
         coin = images[:, 27, 27].astype("f8") * 12345.678 % 1
-        return np.eye(10, dtype="f4")[np.where(coin < self.right, label, (label + 1) % 10)]
+        return np.eye(10, dtype="f4")[np.where(coin < self.right, label, (label + 3) % 10)]
 
     def close(self):
         pass
@@ -248,11 +248,12 @@ def test_one_that_fits_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("weak")
 @pytest.mark.parametrize("accept", [False, True])
 def test_near_chance_it_is_refused_accepted_or_not(accept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BundleError, match="it doesn't recognise these classes") as refusal:
+    with pytest.raises(BundleError, match="it doesn't recognise digits") as refusal:
         imported("Chance", monkeypatch, accept=accept)
     assert one_printable_line(str(refusal.value))
     assert "logistic regression fitted on other training images has 100.0%" in str(refusal.value)
     assert "--scale" in str(refusal.value)
+    assert "tell the classes apart, but in another order" in str(refusal.value)
     assert not Path(f"Chance-{accept}").exists()
 
 

@@ -324,7 +324,7 @@ def test_what_is_no_image_is_refused_with_its_shape(shape: Shape, shown: str) ->
 @pytest.mark.parametrize(
     "output",
     [
-        Tensor("b", (None, 2), "float32"), Tensor("b", (None, 11), "float32"), Tensor("b", (None,), "int64"),
+        Tensor("b", (None, 2), "float32"), Tensor("b", (None, 12), "float32"), Tensor("b", (None,), "int64"),
         Tensor("b", (None, 10), "string"), Tensor("b", (10,), "int64"), Tensor("b", (None, 10, 10), "float32"),
         Tensor("b", (None, None, 3), "float32"),
     ],

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from digitbench import plugins
 from digitbench.backend import NATIVE_SPEC, Images, IOSpec, Tensor, check_images
-from digitbench.plugins.model_io import NATIVE_IO, ModelIO, fitted, size_of
+from digitbench.plugins.fitting import fitted, size_of
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.task import Task
 
 Array = npt.NDArray[Any]

@@ -1,0 +1,85 @@
+"""What is tried after layouts and ranges, with the best of these alone: order of channels, other fits, transposing.
+
+It is tried for fewer guesses the better these do already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from digitbench.importing.guesses import Constraints
+from digitbench.importing.ranking import Trial
+from digitbench.plugins.fitting import channel_count
+from digitbench.plugins.model_io import ModelIO
+from digitbench.records.task import Task
+
+DOUBTFUL = 0.8
+"""If the best guess has a smaller share of images right, it may miss more than one thing: more guesses are varied."""
+
+FEW, MANY = 4, 24
+
+
+def in_stages(candidates: Sequence[ModelIO], task: Task) -> list[ModelIO]:
+    """Give the guesses that are tried first: of digits all, else those of one fit for each shape."""
+    if task.is_digits:
+        return list(candidates)
+    first_fits: dict[tuple[int, ...], str] = {}
+    for model_io in candidates:
+        preferred = "resize" if model_io.fit == "resize" else first_fits.get(model_io.shape, model_io.fit)
+        first_fits[model_io.shape] = preferred
+    return [model_io for model_io in candidates if model_io.fit == first_fits[model_io.shape]]
+
+
+def variations(
+    ranked: Sequence[Trial], candidates: Sequence[ModelIO], constraints: Constraints, task: Task
+) -> list[ModelIO]:
+    """Give what is tried next.
+
+    Parameters
+    ----------
+    ranked
+        What was tried first, the best first.
+    candidates
+        All guesses, also of other fits.
+    constraints, task
+        See `digitbench.importing.guesses.model_ios`.
+    """
+    doubtful = ranked[0].accuracy < DOUBTFUL
+    tried = {_plain(trial.model_io) for trial in ranked}
+    fits: dict[tuple[int, ...], list[str]] = {}
+    for model_io in candidates:
+        fits.setdefault(model_io.shape, []).append(model_io.fit)
+    varied: dict[ModelIO, None] = {}
+    for trial in ranked[: MANY if doubtful else FEW]:
+        for fit in dict.fromkeys(fits[trial.model_io.shape]):
+            of_fit = replace(_plain(trial.model_io), fit=fit)
+            for model_io in _varied(of_fit, task, doubtful and constraints.layout is None):
+                if model_io not in tried:
+                    varied[model_io] = None
+    return list(varied)
+
+
+def _varied(model_io: ModelIO, task: Task, transposed: bool) -> Iterable[ModelIO]:
+    is_square = task.size[0] == task.size[1]
+    orders = [model_io]
+    if task.colour and channel_count(model_io.shape, task.size) > 1:
+        orders.append(with_channels_swapped(model_io))
+    for ordered in orders:
+        yield ordered
+        if transposed and is_square:
+            yield replace(ordered, transposed=True)
+
+
+def with_channels_swapped(model_io: ModelIO) -> ModelIO:
+    """Give it with the other order of channels; the mean of each channel stays with it."""
+    return replace(
+        model_io, channels="rgb" if model_io.channels == "bgr" else "bgr", mean=model_io.mean[::-1],
+        deviation=model_io.deviation[::-1],
+    )  # fmt: skip
+
+
+def _plain(model_io: ModelIO) -> ModelIO:
+    """Leave out what scores tell: see `digitbench.importing.search`."""
+    return replace(model_io, activation="", columns=())
