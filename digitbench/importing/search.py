@@ -27,6 +27,7 @@ from digitbench.plugins.model_io import ModelIO
 from digitbench.records.task import Task
 from digitbench.system.progress import Progress
 
+NEARLY_BEST_SHARE = 0.1
 TOLERANCE = 1e-3
 """So far below 0 or above 1 a probability may be, of rounding."""
 
@@ -102,19 +103,22 @@ class Search:
             first = self._try(list(single), FIRST_IMAGES, shifted=False)
         if not first:
             raise BundleError(f"it can't be run in any form: {self.prober.fault}")
-        varied = variations(ranking.ranked(first), candidates, self.constraints, self.task)
+        varied = variations(self._sorted(first), candidates, self.constraints, self.task)
         first += self._try(varied, FIRST_IMAGES, shifted=False) if varied else []
-        ranked, likely = ranking.ranked(first), ranking.likely(first)
+        ranked, likely = self._sorted(first), ranking.likely(first)
         for count in (IMAGES, MORE_IMAGES):
             # More images may take it too long: then the first trials count.
             retried = self._try([trial.model_io for trial in likely], count, shifted=True)
             if not retried:
                 break
-            ranked = [*ranking.ranked(retried), *(trial for trial in ranked if trial not in likely)]
+            ranked = [*self._sorted(retried), *(trial for trial in ranked if trial not in likely)]
             likely = ranking.level_with_best(retried)
             if ranking.is_decided(ranked[0], likely):
                 break
         return ranked
+
+    def _sorted(self, trials: Sequence[Trial]) -> list[Trial]:
+        return ranking.ranked(trials, 0.0 if self.task.is_digits else NEARLY_BEST_SHARE)
 
     def _try(self, model_ios: Sequence[ModelIO], count: int, *, shifted: bool) -> list[Trial]:
         """Score the first `count` images with each, and these shifted if asked for."""

@@ -15,10 +15,11 @@ from digitbench.plugins.fitting import channel_count
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.task import Task
 
-DOUBTFUL = 0.8
-"""If the best guess has a smaller share of images right, it may miss more than one thing: more guesses are varied."""
+DOUBTFUL, SURE = 0.8, 0.97
+"""With that share of images right or more, the best guess misses at most one thing, or nothing at all: see below."""
 
 FEW, MANY = 4, 24
+"""So many of the best are varied: few if they are sure; and of all fits, and transposed, many only if in doubt."""
 
 
 def in_stages(candidates: Sequence[ModelIO], task: Task) -> list[ModelIO]:
@@ -52,13 +53,14 @@ def variations(
     for model_io in candidates:
         fits.setdefault(model_io.shape, []).append(model_io.fit)
     varied: dict[ModelIO, None] = {}
-    for trial in ranked[: MANY if doubtful else FEW]:
-        for fit in dict.fromkeys(fits[trial.model_io.shape]):
+    many = MANY * len({(trial.model_io.signature, trial.model_io.output) for trial in ranked})
+    for place, trial in enumerate(ranked[:FEW] if ranked[0].accuracy >= SURE else ranked[:many]):
+        own = trial.model_io.fit
+        for fit in dict.fromkeys(fits[trial.model_io.shape] if doubtful or place < FEW else [own]):
             of_fit = replace(_plain(trial.model_io), fit=fit)
             for model_io in _varied(of_fit, task, doubtful and constraints.layout is None):
-                if model_io not in tried:
-                    varied[model_io] = None
-    return list(varied)
+                varied[model_io] = None
+    return [model_io for model_io in varied if model_io not in tried]
 
 
 def _varied(model_io: ModelIO, task: Task, transposed: bool) -> Iterable[ModelIO]:
