@@ -129,6 +129,8 @@ def import_model(
             model_io, found = search.best(formats.stated_accuracy(source, model_format), precision)
         except BundleError as exc:
             raise BundleError(f"{source}: {exc}") from exc
+        if scaling := formats.own_scaling(source, model_format, known.get("layers", [])):
+            found["notes"].append(scaling)
         model_io = replace(model_io, code=trusted)
         facts: dict[str, Any] = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -68,7 +68,9 @@ def describe(model_io: ModelIO, task: Task, labels: LabelsFile | None = None) ->
     return f"classes in the order {listed}{' …' * (max(columns) >= 5)}"
 
 
-def telling_fact(scores: Scores, columns: Columns, labels: Labels, task: Task, file: LabelsFile | None) -> str:
+def telling_fact(
+    scores: Scores, columns: Columns, labels: Labels, task: Task, file: LabelsFile | None, in_order: float = 0.0
+) -> str:  # fmt: skip
     """Say what tells most of why a model has so few images right; empty where nothing does.
 
     Parameters
@@ -79,6 +81,8 @@ def telling_fact(scores: Scores, columns: Columns, labels: Labels, task: Task, f
         The order that was chosen.
     labels, task, file
         What the images show, and the names of outputs, if there are any.
+    in_order
+        The largest share of images that some guess had right in the order of the data, where names say another.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -90,9 +94,8 @@ def telling_fact(scores: Scores, columns: Columns, labels: Labels, task: Task, f
     rows, matched = linear_sum_assignment(counts, maximize=True)
     share = counts[rows, matched].sum() / len(labels)
     right = (scores[:, list(columns or range(task.classes))].argmax(axis=1) == labels).mean()
-    in_folders = (scores[:, : task.classes].argmax(axis=1) == labels).mean()
-    if columns and file and file.columns(task) == columns and in_folders > right + MATCHED:
-        return f"in the order of the data {in_folders:.1%} are right, not in that of {file.path}: correct {file.path}"
+    if columns and file and file.columns(task) == columns and in_order > right + MATCHED:
+        return f"in the order of the data {in_order:.1%} are right, not in that of {file.path}: correct {file.path}"
     if share > right + MATCHED:
         return (
             f"its outputs tell the classes apart, but in another order ({share:.1%} right if matched one to one): put "

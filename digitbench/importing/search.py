@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -51,6 +51,8 @@ class Search:
         What is known already.
     labels
         Names of the model's outputs, where they are known.
+    in_order
+        Filled while it searches: see `digitbench.importing.class_orders.telling_fact`.
     """
 
     prober: Prober
@@ -60,6 +62,7 @@ class Search:
     constraints: Constraints
     progress: Progress
     labels: LabelsFile | None = None
+    in_order: list[float] = field(default_factory=list)
 
     def best(self, stated: float | None, precision: str) -> tuple[ModelIO, dict[str, Any]]:
         """Give the best guess, and what the manifest says of how it was found.
@@ -145,6 +148,8 @@ class Search:
         orders = class_orders.orders(self.task, scores.shape[1], self.labels)
         columns = class_orders.best(scores, labels, orders)
         ordered = scores[:, list(columns)] if columns else scores
+        if columns and scores.shape[1] == self.task.classes:
+            self.in_order.append(float((scores[:count].argmax(axis=1) == labels).mean()))
         return ranking.judge(replace(model_io, columns=columns), ordered, labels, activation)
 
     def _telling_fact(self, best: Trial) -> str:
@@ -153,7 +158,9 @@ class Search:
         if scores is None:
             return ""
         labels = self.labelled.labels[:count]
-        return class_orders.telling_fact(scores, best.model_io.columns, labels, self.task, self.labels)
+        return class_orders.telling_fact(
+            scores, best.model_io.columns, labels, self.task, self.labels, max(self.in_order, default=0.0)
+        )
 
     def _notes(self, model_io: ModelIO) -> list[str]:
         """Say what its maker's list of names tells beside the form."""

@@ -67,7 +67,9 @@ def test_nearer_to_chance_than_to_the_simple_classifier_is_the_least() -> None:
 def test_chance_is_the_most_frequent_label() -> None:
     labels = np.repeat([1, 7], [80, 20])
     assert fit.measure(outcomes_of(90, 100), outcomes_of(95, 100), labels, 10, None).chance == pytest.approx(0.8)
-    assert fit.measure(outcomes_of(90, 100), None, np.full(100, 7), 10, None).chance == pytest.approx(0.1), "of one class"
+    assert fit.measure(outcomes_of(90, 100), None, np.full(100, 7), 10, None).chance == pytest.approx(0.1), (
+        "of one class"
+    )
 
 
 # --- the simple classifier -----------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Models of small colour pictures as third parties make them, and what their makers' own code says of the pictures.
 
-The pictures are drawn: each class is a faint pattern of few waves, among others that are random. The best classifier of such pictures is
-linear, and known without training: so each model is sure of what it says as often as it is right.
+The pictures are drawn: each class is a faint pattern of few waves, among others that are random. The best classifier
+of such pictures is linear, and known without training: so each model is as sure of what it says as it is right.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Made:
         Of classes: ``"same"``, ``"text"``, ``"natural"``, ``"first unused"``, ``"last unused"``, ``"reversed"``,
         ``"rolled"``; ``"file"`` and ``"inside"`` are any other, with the names in a file or in the model.
     output
-        ``"softmax"``, ``"log_softmax"``, ``"logits"``, ``"sigmoid"``; ``"single"`` and ``"single logit"`` of two classes.
+        ``"softmax"``, ``"log_softmax"``, ``"logits"``, ``"sigmoid"``; of two classes ``"single"``, ``"single logit"``.
     batch, dtype, extra
         Images in each call, or None; of the input; ``"features"`` is a second output.
     transposed, inverted
@@ -329,7 +329,9 @@ def _tflite(made: Made, folder: Path) -> Path:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = getattr(tf, made.tool.removeprefix("tflite-"))
+        converter.inference_input_type = converter.inference_output_type = getattr(
+            tf, made.tool.removeprefix("tflite-")
+        )
     with contextlib.redirect_stdout(io.StringIO()):
         content = converter.convert()
     path = folder / "model.tflite"

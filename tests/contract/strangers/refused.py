@@ -233,7 +233,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "not a number": (_not_numbers, "finite"),
     "maps as output": (_maps, "10 scores"),
     "unknown domain": (_unknown_domain, "com.example"),
-    "weights missing": (_without_its_weights, "External data"),
+    "weights missing": (_without_its_weights, "weights are in another file"),
     "lambda in keras": (_with_lambda("model.keras"), "Lambda"),
     "lambda in h5": (_with_lambda("model.h5"), "Lambda"),
     "flex": (_flex, "Select TensorFlow"),
