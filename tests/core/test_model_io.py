@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from digitbench import plugins
 from digitbench.backend import NATIVE_SPEC, Images, IOSpec, Tensor, check_images
 from digitbench.plugins.fitting import fitted, size_of
-from digitbench.plugins.model_io import NATIVE_IO, ModelIO
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO, check_model_io
 from digitbench.records.task import Task
 
 Array = npt.NDArray[Any]
@@ -331,3 +331,50 @@ def test_other_images_than_the_io_spec_says_are_refused_with_both() -> None:
         with pytest.raises(ValueError, match=r"uint8 of shape \(n, 1, 28, 28\)") as caught:
             check_images(wrong, io_spec)
         assert f"{wrong.dtype} of shape {wrong.shape}" in str(caught.value)
+
+
+# --- transposed images, columns and single outputs -----------------------------------------------------------------
+
+
+def test_rows_and_columns_are_exchanged_before_all_else() -> None:
+    images = np.random.default_rng(0).random((2, 6, 9, 3), np.float32)
+    given = ModelIO((3, 9, 6), transposed=True).encode(images)
+    np.testing.assert_array_equal(given, images.transpose(0, 3, 2, 1))
+
+
+def test_columns_say_which_number_is_which_class() -> None:
+    answer = np.arange(8, dtype=np.float32).reshape(2, 4)
+    decoded = ModelIO(answer=(4,), columns=(3, 1, 2)).decode(answer)
+    assert decoded.tolist() == [[3, 1, 2], [7, 5, 6]]
+    assert decoded.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("activation", "columns", "expected"),
+    [
+        ("sigmoid", (), [[0.75, 0.25], [0, 1]]),
+        ("sigmoid", (1, 0), [[0.25, 0.75], [1, 0]]),
+        ("logits", (), [[0, 0.25], [0, 1]]),
+    ],
+)
+def test_a_single_number_is_of_the_second_of_two_classes(
+    activation: str, columns: tuple[int, ...], expected: list[list[float]]
+) -> None:
+    answer = np.array([[0.25], [1]], np.float32)
+    model_io = ModelIO(answer=(1,), activation=activation, columns=columns)
+    assert model_io.decode(answer).tolist() == expected
+    check_model_io(model_io, Task((8, 8), ("a", "b")))
+
+
+@pytest.mark.parametrize(("answer", "columns"), [(4, ()), (3, (0, 1)), (3, (0, 1, 1)), (3, (0, 1, 3)), (1, ())])
+def test_columns_that_no_three_classes_have_are_refused(answer: int, columns: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError, match="answer"):
+        check_model_io(ModelIO((8, 8), answer=(answer,), columns=columns), Task((8, 8), ("a", "b", "c")))
+
+
+def test_what_few_models_have_is_stored_only_there() -> None:
+    assert not {"transposed", "columns", "channels"} & set(NATIVE_IO.to_json())
+    model_io = ModelIO(transposed=True, columns=(1, 0), channels="bgr")
+    assert ModelIO.from_json(json.loads(json.dumps(model_io.to_json()))) == model_io
+    assert not replace(NATIVE_IO, transposed=True).is_native
+    assert not replace(NATIVE_IO, columns=(1, 0)).is_native
