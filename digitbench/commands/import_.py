@@ -180,9 +180,9 @@ def _print_summary(bundle: Bundle, console: Console) -> None:
         f"  runner-up  {runner_up.form}: {_accuracy_text(runner_up)} right" if runner_up else "  runner-up  none",
     ]
     if runner_up and runner_up.accuracy > chosen.accuracy and chosen.log_loss is not None:
+        points = max(0.3, ceil(1000 * (runner_up.accuracy - chosen.accuracy)) / 10)
         lines.append(
-            f"  why        the runner-up has more right, by less than {_points(chosen, runner_up):.1f} points, but is "
-            "surer when wrong: mean "
+            f"  why        the runner-up has more right, by less than {points} points, but is surer when wrong: mean "
             f"log loss {runner_up.log_loss:.3g}, the chosen one's {chosen.log_loss:.3g}"
         )
     lines += [f"  note       {note}" for note in imported.notes]
@@ -190,11 +190,6 @@ def _print_summary(bundle: Bundle, console: Console) -> None:
         lines.append("  close      if you know the model's input format, give it: see digitbench import --help")
     for line in lines:
         print_line(line, console, indent=13)
-
-
-def _points(chosen: TriedForm, runner_up: TriedForm) -> float:
-    """Give in points what the runner-up leads by at most: 0.3, or the next tenth."""
-    return max(0.3, ceil(1000 * (runner_up.accuracy - chosen.accuracy)) / 10)
 
 
 def _accuracy_text(trial: TriedForm) -> str:

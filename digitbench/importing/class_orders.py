@@ -33,8 +33,7 @@ def orders(task: Task, outputs: int, labels: LabelsFile | None) -> list[Columns]
         listed.append(names[::-1])
     usual = [tuple(order.index(name) for name in names) for order in map(list, listed)]
     if outputs == classes:
-        rolled = [tuple((label + step) % classes for label in range(classes)) for step in (-1, 1)]
-        usual += rolled
+        usual += [tuple((label + step) % classes for label in range(classes)) for step in (-1, 1)]
     first_unused = [tuple(column + 1 for column in columns) for columns in usual]
     return list(dict.fromkeys(usual if outputs == classes else [*first_unused, *usual]))
 

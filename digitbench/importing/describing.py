@@ -27,7 +27,8 @@ def describe(model_io: ModelIO, task: Task, labels: LabelsFile | None = None) ->
         parts.append(_standardised(model_io))
     low, high = model_io.background, model_io.foreground
     if not (model_io.normalised or model_io.mean):
-        parts += [f"background {low:.4g}", f"foreground {high:.4g}"] if task.is_digits else [_range(low, high)]
+        ends = f"pixels {low:.4g} to {high:.4g}{', inverted' * (low > high)}"
+        parts += [f"background {low:.4g}", f"foreground {high:.4g}"] if task.is_digits else [ends]
     elif low > high:
         parts.append("dark on light" if task.is_digits else "inverted")
     if task.colour:
@@ -39,10 +40,6 @@ def describe(model_io: ModelIO, task: Task, labels: LabelsFile | None = None) ->
     parts += [f"signature {model_io.signature}"] * bool(model_io.signature)
     order = class_orders.describe(model_io, task, labels)
     return ", ".join([*parts, *[order] * bool(order)])
-
-
-def _range(low: float, high: float) -> str:
-    return f"pixels {low:.4g} to {high:.4g}" if low < high else f"pixels {low:.4g} to {high:.4g}, inverted"
 
 
 def _standardised(model_io: ModelIO) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +15,8 @@ from digitbench.records.task import Task
 
 FILES = ("{}_labels.txt", "{}-labels.txt", "{}.labels.txt", "labels.txt", "classes.txt")
 """Beside a model file, whose name without its suffix stands for the braces."""
-METADATA = ("names", "labels", "classes", "class_names")
+QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
+METADATA = {"names", "labels", "classes", "class_names"}
 MOST_BYTES = 10**6
 NUMBERED = re.compile(r"(\d+)[\s:,;]+(\S.*)")
 
@@ -79,21 +79,9 @@ def _texts(source: Path, model_format: str) -> Iterator[tuple[str, str]]:
     if model_format == formats.ONNX:
         with suppress(ValueError):
             metadata = onnx_file.texts(source)
-            for key in METADATA:
-                if key in metadata:
-                    yield f"{key} in its metadata", "\n".join(_listed(metadata[key]))
+            for key in METADATA & metadata.keys():
+                yield f"{key} in its metadata", "\n".join(QUOTED.findall(metadata[key]) or metadata[key].split(","))
     folders = [source, source / "assets", source.parent] if source.is_dir() else [source.parent]
     for path in (folder / name.format(source.stem) for folder in folders for name in FILES):
         if path.is_file() and path.stat().st_size < MOST_BYTES:
             yield path.name, path.read_text("utf-8", "replace")
-
-
-def _listed(text: str) -> list[str]:
-    """Read a list or dictionary as Python or JSON writes it, or names with commas between them."""
-    try:
-        values = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return [name.strip() for name in text.split(",")]
-    if isinstance(values, dict):
-        values = [values[key] for key in sorted(values, key=lambda key: int(key) if str(key).isdigit() else 0)]
-    return [str(value) for value in values] if isinstance(values, list | tuple) else []

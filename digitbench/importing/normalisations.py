@@ -94,8 +94,8 @@ def pixel_values(
         named.append(("pixels", PixelValues(low, high, "", _plain(means), _plain(deviations))))
     colour = statistics.pixel_means.ndim == 3
     if channels == 3 and colour:
-        name = "channels"
-        named.append((name, PixelValues(low, high, "", *map(_plain, statistics.of_channels(bool(inverted))))))
+        means, deviations = statistics.of_channels(bool(inverted))
+        named.append(("channels", PixelValues(low, high, "", _plain(means), _plain(deviations))))
     if channels == 3:
         polarities = {(low, high), (1.0, 0.0)} if inverted is None else {(low, high)}
         for ends in sorted(polarities):

@@ -106,7 +106,7 @@ class Search:
             first = self._try(list(single), FIRST_IMAGES, shifted=False)
         if not first:
             raise BundleError(f"it can't be run in any form: {self.prober.fault}")
-        varied = variations(self._sorted(first), candidates, self.constraints, self.task)
+        varied = variations(self._sorted(first), candidates, self.task)
         first += self._try(varied, FIRST_IMAGES, shifted=False) if varied else []
         ranked, likely = self._sorted(first), ranking.likely(first)
         for count in (IMAGES, MORE_IMAGES):
@@ -153,22 +153,20 @@ class Search:
         return ranking.judge(replace(model_io, columns=columns), ordered, labels, activation)
 
     def _telling_fact(self, best: Trial) -> str:
-        count = len(best.right)
-        scores = self.prober.ask(replace(best.model_io, columns=()), range(count))
+        columns, labels = best.model_io.columns, self.labelled.labels[: len(best.right)]
+        scores, in_order = (
+            self.prober.ask(replace(best.model_io, columns=()), range(len(labels))),
+            [0.0, *self.in_order],
+        )
         if scores is None:
             return ""
-        labels = self.labelled.labels[:count]
-        return class_orders.telling_fact(
-            scores, best.model_io.columns, labels, self.task, self.labels, max(self.in_order, default=0.0)
-        )
+        return class_orders.telling_fact(scores, columns, labels, self.task, self.labels, max(in_order))
 
     def _notes(self, model_io: ModelIO) -> list[str]:
         """Say what its maker's list of names tells beside the form."""
-        if not self.labels:
-            return []
-        if problem := self.labels.problem(self.task):
-            return [f"{problem}; it wasn't used"] if self.task.named else []
-        if not model_io.columns:
+        if self.labels and (problem := self.labels.problem(self.task)):
+            return [f"{problem}; it wasn't used"] * self.task.named
+        if not self.labels or not model_io.columns:
             return []
         return [f"{self.labels.path} lists the classes in another order than the data: its names decide"]
 

@@ -5,11 +5,10 @@ It is tried for fewer guesses the better these do already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from digitbench.importing.guesses import Constraints
 from digitbench.importing.ranking import Trial
 from digitbench.plugins.fitting import channel_count
 from digitbench.plugins.model_io import ModelIO
@@ -26,16 +25,11 @@ def in_stages(candidates: Sequence[ModelIO], task: Task) -> list[ModelIO]:
     """Give the guesses that are tried first: of digits all, else those of one fit for each shape."""
     if task.is_digits:
         return list(candidates)
-    first_fits: dict[tuple[int, ...], str] = {}
-    for model_io in candidates:
-        preferred = "resize" if model_io.fit == "resize" else first_fits.get(model_io.shape, model_io.fit)
-        first_fits[model_io.shape] = preferred
-    return [model_io for model_io in candidates if model_io.fit == first_fits[model_io.shape]]
+    resized = {model_io.shape for model_io in candidates if model_io.fit == "resize"}
+    return [model_io for model_io in candidates if model_io.fit == "resize" or model_io.shape not in resized]
 
 
-def variations(
-    ranked: Sequence[Trial], candidates: Sequence[ModelIO], constraints: Constraints, task: Task
-) -> list[ModelIO]:
+def variations(ranked: Sequence[Trial], candidates: Sequence[ModelIO], task: Task) -> list[ModelIO]:
     """Give what is tried next.
 
     Parameters
@@ -44,34 +38,28 @@ def variations(
         What was tried first, the best first.
     candidates
         All guesses, also of other fits.
-    constraints, task
-        See `digitbench.importing.guesses.model_ios`.
+    task
+        What the training images show.
     """
     doubtful = ranked[0].accuracy < DOUBTFUL
     tried = {_plain(trial.model_io) for trial in ranked}
-    fits: dict[tuple[int, ...], list[str]] = {}
+    fits: dict[tuple[int, ...], dict[str, None]] = {}
     for model_io in candidates:
-        fits.setdefault(model_io.shape, []).append(model_io.fit)
-    varied: dict[ModelIO, None] = {}
+        fits.setdefault(model_io.shape, {})[model_io.fit] = None
+    varied: list[ModelIO] = []
     many = MANY * len({(trial.model_io.signature, trial.model_io.output) for trial in ranked})
     for place, trial in enumerate(ranked[:FEW] if ranked[0].accuracy >= SURE else ranked[:many]):
-        own = trial.model_io.fit
-        for fit in dict.fromkeys(fits[trial.model_io.shape] if doubtful or place < FEW else [own]):
-            of_fit = replace(_plain(trial.model_io), fit=fit)
-            for model_io in _varied(of_fit, task, doubtful and constraints.layout is None):
-                varied[model_io] = None
-    return [model_io for model_io in varied if model_io not in tried]
+        model_io = _plain(trial.model_io)
+        for fit in fits[model_io.shape] if doubtful or place < FEW else [model_io.fit]:
+            varied += _varied(replace(model_io, fit=fit), task, doubtful and task.size[0] == task.size[1])
+    return [model_io for model_io in dict.fromkeys(varied) if model_io not in tried]
 
 
-def _varied(model_io: ModelIO, task: Task, transposed: bool) -> Iterable[ModelIO]:
-    is_square = task.size[0] == task.size[1]
+def _varied(model_io: ModelIO, task: Task, transposed: bool) -> list[ModelIO]:
     orders = [model_io]
     if task.colour and channel_count(model_io.shape, task.size) > 1:
         orders.append(with_channels_swapped(model_io))
-    for ordered in orders:
-        yield ordered
-        if transposed and is_square:
-            yield replace(ordered, transposed=True)
+    return orders + [replace(ordered, transposed=True) for ordered in orders if transposed]
 
 
 def with_channels_swapped(model_io: ModelIO) -> ModelIO:

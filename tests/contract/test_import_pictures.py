@@ -87,7 +87,7 @@ def test_a_model_of_pictures_says_what_its_maker_says_of_each(made: Made, tmp_pa
     (tmp_path / "there").mkdir()
     path = make(made, tmp_path / "there")
     scores, data = scores_of(made, path), dataset_of(made)
-    assert (scores.argmax(axis=1) == data.test.labels).mean() > 0.85, "the model itself is good"
+    assert (scores.argmax(axis=1) == data.test.labels).mean() > 0.75, "the model itself is good"
     bundle = import_model(path, data, tmp_path / "bundle")
     labels = bundle.reference_scores().argmax(axis=1)
     # Of whole numbers several may be the largest, and then the order of classes decides.

@@ -60,7 +60,7 @@ def test_it_is_found_beside_the_model_and_in_it(tmp_path: Path) -> None:
     assert find(folder, SAVED_MODEL) == LabelsFile("labels.txt", ("g", "h"))
 
 
-@pytest.mark.parametrize("text", ["{0: 'a', 1: 'b'}", '["a", "b"]', "a, b", '{"1": "b", "0": "a"}'])
+@pytest.mark.parametrize("text", ["{0: 'a', 1: 'b'}", '["a", "b"]', "a, b"])
 def test_it_is_read_from_onnx_metadata(text: str, tmp_path: Path) -> None:
     from onnx import helper, save
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -208,9 +208,7 @@ def _mean(values: Array, side: tuple[int, int]) -> Array:
     return blocks.mean(axis=(2, 4))
 
 
-FITS: dict[str, Callable[[Array, tuple[int, int]], Array]] = {
-    "resize": _pil, "crop": _crop, "pad": _pad, "mean": _mean,
-}  # fmt: skip
+FITS = {"resize": _pil, "crop": _crop, "pad": _pad, "mean": _mean}
 
 
 def _per_image(values: Array, _: Array) -> Array:
@@ -321,13 +319,8 @@ def _tflite(made: Made, folder: Path) -> Path:
     converter = tf.lite.TFLiteConverter.from_keras_model(keras_model(made))
     if made.tool != "tflite":
         examples = prepared(made, data_of(made.size, made.classes, made.colour)[0].pixels[:100])
-
-        def representative() -> Iterator[list[Array]]:
-            for example in examples:
-                yield [example[None]]
-
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = representative
+        converter.representative_dataset = lambda: ([example[None]] for example in examples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = getattr(
             tf, made.tool.removeprefix("tflite-")
@@ -404,6 +397,3 @@ def _interpreted(path: Path, images: Array, batch: int | None) -> Array:
     scores = interpreter.get_tensor(output["index"])
     step, zero = output["quantization"]
     return (scores.astype(np.float64) - zero) * step if step else scores
-
-
-__all__ = ["Made", "data_of", "dataset_of", "keras_model", "make", "scores_of", "task_of"]
