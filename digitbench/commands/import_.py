@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache, partial
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -180,10 +179,10 @@ def _print_summary(bundle: Bundle, console: Console) -> None:
         f"  runner-up  {runner_up.form}: {_accuracy_text(runner_up)} right" if runner_up else "  runner-up  none",
     ]
     if runner_up and runner_up.accuracy > chosen.accuracy and chosen.log_loss is not None:
-        points = max(0.3, ceil(1000 * (runner_up.accuracy - chosen.accuracy)) / 10)
+        points = max(0.3, 100 * (runner_up.accuracy - chosen.accuracy) + 0.1)
         lines.append(
-            f"  why        the runner-up has more right, by less than {points} points, but is surer when wrong: mean "
-            f"log loss {runner_up.log_loss:.3g}, the chosen one's {chosen.log_loss:.3g}"
+            f"  why        the runner-up has more right, by less than {points:.1f} points, but is surer when wrong: "
+            f"mean log loss {runner_up.log_loss:.3g}, the chosen one's {chosen.log_loss:.3g}"
         )
     lines += [f"  note       {note}" for note in imported.notes]
     if runner_up and chosen.accuracy - runner_up.accuracy < CLOSE_MARGIN:

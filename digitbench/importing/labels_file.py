@@ -41,18 +41,14 @@ class LabelsFile:
             return ""
         if len(self.names) != task.classes:
             return f"{self.path} lists {len(self.names)} names, but the data have {task.classes} classes"
-        known = {_plain(name) for name in task.class_names}
-        others = [name for name in self.names if _plain(name) not in known]
+        others = [name for name in self.names if _plain(name) not in map(_plain, task.class_names)]
         return f"{self.path} has other names than the data: {', '.join((others or [*self.names])[:3])} …"
 
 
 def find(source: Path, model_format: str) -> LabelsFile | None:
     """Find the names of a model's outputs; None where there are none."""
-    for path, text in _texts(source, model_format):
-        names = read(text)
-        if len(names) > 1:
-            return LabelsFile(path, names)
-    return None
+    found = (LabelsFile(path, read(text)) for path, text in _texts(source, model_format))
+    return next((labels for labels in found if len(labels.names) > 1), None)
 
 
 def read(text: str) -> tuple[str, ...]:

@@ -64,10 +64,8 @@ def _varied(model_io: ModelIO, task: Task, transposed: bool) -> list[ModelIO]:
 
 def with_channels_swapped(model_io: ModelIO) -> ModelIO:
     """Give it with the other order of channels; the mean of each channel stays with it."""
-    return replace(
-        model_io, channels="rgb" if model_io.channels == "bgr" else "bgr", mean=model_io.mean[::-1],
-        deviation=model_io.deviation[::-1],
-    )  # fmt: skip
+    channels = "rgb" if model_io.channels == "bgr" else "bgr"
+    return replace(model_io, channels=channels, mean=model_io.mean[::-1], deviation=model_io.deviation[::-1])
 
 
 def _plain(model_io: ModelIO) -> ModelIO:

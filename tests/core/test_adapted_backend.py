@@ -138,7 +138,7 @@ def test_it_takes_digitbenchs_images_alone() -> None:
     inner = Fake(answer=first_pixel_scores)
     wrongs: list[Array] = [np.zeros((2, 784), np.uint8), np.zeros((2, 28, 28)), np.zeros((0, 28, 28), np.float32)]
     for wrong in wrongs:
-        with pytest.raises(ValueError, match=r"float32 of shape \(n, side, side\)"):
+        with pytest.raises(ValueError, match=r"float32 of shape \(n, 28, 28\)"):
             AdaptedBackend(inner, BYTES).predict(wrong)
     assert inner.given == []
 
