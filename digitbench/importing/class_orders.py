@@ -29,9 +29,9 @@ def orders(task: Task, outputs: int, labels: LabelsFile | None) -> list[Columns]
         return [named]
     names, classes = task.class_names, task.classes
     listed = [names, sorted(names), sorted(names, key=str.casefold), sorted(names, key=_natural)]
-    if classes == 2:
-        listed.append(names[::-1])
-    usual = [tuple(order.index(name) for name in names) for order in map(list, listed)]
+    listed += [names[::-1]] * (classes == 2)
+    columns = [{name: column for column, name in enumerate(order)} for order in listed]
+    usual = [tuple(column_of[name] for name in names) for column_of in columns]
     if outputs == classes:
         usual += [tuple((label + step) % classes for label in range(classes)) for step in (-1, 1)]
     first_unused = [tuple(column + 1 for column in columns) for columns in usual]

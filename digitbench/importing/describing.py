@@ -19,7 +19,7 @@ CHANNELS = 3
 
 
 def describe(model_io: ModelIO, task: Task, labels: LabelsFile | None = None) -> str:
-    """Say in a few words what a model takes: ``28×28×1, background 0, foreground 255``."""
+    """Say in a few words what a model takes: ``32×32×1, background 0, foreground 255``."""
     parts = ["×".join(map(str, model_io.shape))]
     if model_io.normalised:
         parts.append(NORMALISED[model_io.normalised])
