@@ -45,8 +45,7 @@ def _natural(name: str) -> list[Any]:
 
 def best(scores: Scores, labels: Labels, columns: Sequence[Columns]) -> Columns:
     """Give the order with which most images are right, the first of several; empty for the outputs as they are."""
-    known = scores[: len(labels)]
-    right = [int((known[:, list(order)].argmax(axis=1) == labels).sum()) for order in columns]
+    right = [int((scores[: len(labels), list(order)].argmax(axis=1) == labels).sum()) for order in columns]
     chosen = columns[int(np.argmax(right))]
     return () if chosen == tuple(range(scores.shape[1])) else chosen
 
@@ -57,10 +56,9 @@ def describe(model_io: ModelIO, task: Task, labels: LabelsFile | None = None) ->
     if not columns:
         return ""
     shown = {column: task.class_names[label] for label, column in enumerate(columns)}
-    if columns == tuple(range(1, classes + 1)):
-        return "its first output is none of the classes"
-    if columns == tuple(range(classes)):
-        return "its last output is none of the classes"
+    unused = {tuple(range(1, classes + 1)): "first", tuple(range(classes)): "last"}.get(columns)
+    if unused:
+        return f"its {unused} output is none of the classes"
     if labels and labels.columns(task) == columns:
         return f"classes in the order of {labels.path}"
     listed = ", ".join(shown.get(column, "(unused)") for column in range(min(max(columns) + 1, 5)))

@@ -43,7 +43,6 @@ def describe(model_io: ModelIO, task: Task, labels: LabelsFile | None = None) ->
 
 
 def _standardised(model_io: ModelIO) -> str:
-    for statistics in ((model_io.mean, model_io.deviation), (model_io.mean[::-1], model_io.deviation[::-1])):
-        if statistics in STANDARDISED:
-            return STANDARDISED[statistics]
-    return f"each {'channel' if len(model_io.mean) == CHANNELS else 'pixel'} standardised"
+    both = [(model_io.mean[::step], model_io.deviation[::step]) for step in (1, -1)]
+    own = f"each {'channel' if len(model_io.mean) == CHANNELS else 'pixel'} standardised"
+    return next((STANDARDISED[statistics] for statistics in both if statistics in STANDARDISED), own)

@@ -32,8 +32,7 @@ class LabelsFile:
         """Say which output belongs to each class of a task; empty where some class isn't among the names, or twice."""
         plain = [_plain(name) for name in self.names]
         wanted = [_plain(name) for name in task.class_names]
-        known = all(plain.count(name) == 1 for name in wanted)
-        return tuple(plain.index(name) for name in wanted) if known else ()
+        return tuple(plain.index(name) for name in wanted) if all(plain.count(name) == 1 for name in wanted) else ()
 
     def problem(self, task: Task) -> str:
         """Say why the names aren't those of a task; empty where they are."""

@@ -101,8 +101,7 @@ def pixel_values(
         for ends in sorted(polarities):
             named.append(("imagenet", PixelValues(*ends, "", *IMAGENET)))
             # Of grey images all three channels are the same, and their order says nothing.
-            order = "bgr" if colour else "rgb"
-            named.append(("caffe", PixelValues(255 * ends[0], 255 * ends[1], "", *CAFFE, order)))
+            named.append(("caffe", PixelValues(255 * ends[0], 255 * ends[1], "", *CAFFE, "bgr" if colour else "rgb")))
     return values + [value for name, value in named if wanted in (None, name)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ from digitbench.records.task import Task
 from digitbench.system.progress import Progress
 
 NEARLY_BEST_SHARE = 0.1
+SECONDS, LEAST_VARIED = 30.0, 8
+"""Of models of pictures each round of trials takes about so long at most, but so many guesses are always varied."""
+
 TOLERANCE = 1e-3
 """So far below 0 or above 1 a probability may be, of rounding."""
 
@@ -100,18 +104,24 @@ class Search:
         """Try all guesses, those that could be right on more images, and sort them: the best first."""
         named = len(self.labels.names) if self.labels and self.labels.columns(self.task) else 0
         candidates = guesses.model_ios(self.prober.signatures, self.constraints, self.statistics, self.task, named)
+        began = monotonic()
         first = self._try(in_stages(candidates, self.task), FIRST_IMAGES, shifted=False)
         if not first:  # some declare that any number will do, and take but one
             single = dict.fromkeys(replace(model_io, batch=1) for model_io in candidates if model_io.batch is None)
             first = self._try(list(single), FIRST_IMAGES, shifted=False)
         if not first:
             raise BundleError(f"it can't be run in any form: {self.prober.fault}")
-        varied = variations(self._sorted(first), candidates, self.task)
+        each = (monotonic() - began) / len(first)
+        varied = variations(self._sorted(first), candidates, self.task)[: max(LEAST_VARIED, int(SECONDS / each))]
         first += self._try(varied, FIRST_IMAGES, shifted=False) if varied else []
         ranked, likely = self._sorted(first), ranking.likely(first)
         for count in (IMAGES, MORE_IMAGES):
+            in_time = int(FIRST_IMAGES * SECONDS / each / len(likely) / 2)
+            images = count if self.task.is_digits else min(count, in_time)
+            if images <= FIRST_IMAGES:
+                break
             # More images may take it too long: then the first trials count.
-            retried = self._try([trial.model_io for trial in likely], count, shifted=True)
+            retried = self._try([trial.model_io for trial in likely], images, shifted=True)
             if not retried:
                 break
             ranked = [*self._sorted(retried), *(trial for trial in ranked if trial not in likely)]
@@ -145,8 +155,7 @@ class Search:
             activation = "logits" if is_logit else "sigmoid"
             if is_logit:  # it may have been taken for a probability: then the first column is 1 less it
                 scores = np.stack([np.zeros_like(scores[:, 1]), scores[:, 1]], axis=1)
-        orders = class_orders.orders(self.task, scores.shape[1], self.labels)
-        columns = class_orders.best(scores, labels, orders)
+        columns = class_orders.best(scores, labels, class_orders.orders(self.task, scores.shape[1], self.labels))
         ordered = scores[:, list(columns)] if columns else scores
         if columns and scores.shape[1] == self.task.classes:
             self.in_order.append(float((scores[:count].argmax(axis=1) == labels).mean()))

@@ -43,14 +43,12 @@ def variations(ranked: Sequence[Trial], candidates: Sequence[ModelIO], task: Tas
     """
     doubtful = ranked[0].accuracy < DOUBTFUL
     tried = {_plain(trial.model_io) for trial in ranked}
-    fits: dict[tuple[int, ...], dict[str, None]] = {}
-    for model_io in candidates:
-        fits.setdefault(model_io.shape, {})[model_io.fit] = None
     varied: list[ModelIO] = []
     many = MANY * len({(trial.model_io.signature, trial.model_io.output) for trial in ranked})
     for place, trial in enumerate(ranked[:FEW] if ranked[0].accuracy >= SURE else ranked[:many]):
         model_io = _plain(trial.model_io)
-        for fit in fits[model_io.shape] if doubtful or place < FEW else [model_io.fit]:
+        fits = dict.fromkeys(guess.fit for guess in candidates if guess.shape == model_io.shape)
+        for fit in fits if doubtful or place < FEW else [model_io.fit]:
             varied += _varied(replace(model_io, fit=fit), task, doubtful and task.size[0] == task.size[1])
     return [model_io for model_io in dict.fromkeys(varied) if model_io not in tried]
 

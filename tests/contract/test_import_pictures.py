@@ -45,7 +45,7 @@ SLOW = (
     Made(classes=2, output="single logit", layout="flat", batch=1),
     Made(classes=3, output="sigmoid", scale="0..255", size=(32, 32)),
     Made(classes=12, order="text", names="numbers", output="logits", layout="flat", dtype="float64"),
-    Made(size=(32, 32), side=(24, 24), fit="resize", takes="grey", layout="nhwc"),
+    Made(size=(32, 32), side=(24, 24), fit="resize", takes="grey", layout="nhwc", classes=3),
     Made(size=(32, 32), side=(20, 20), fit="crop", takes="bgr", scale="channels", layout="nchw"),
     Made(size=(24, 32), classes=4, takes="grey", layout="hw", scale="0..255"),
     Made(colour=False, layout="nchw", takes="grey", scale="-1..1", classes=6),
