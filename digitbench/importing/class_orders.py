@@ -18,6 +18,9 @@ from digitbench.records.arrays import Labels
 from digitbench.records.task import Task
 
 Columns = tuple[int, ...]
+SURE, LEAST = 4.0, 0.3
+"""Standard errors by which another order than that of the data must be ahead, and the share it must have right."""
+
 MATCHED = 0.3
 """An order that matches images and outputs one to one is spoken of if it has so many more right, as a share."""
 
@@ -44,10 +47,16 @@ def _natural(name: str) -> list[Any]:
 
 
 def best(scores: Scores, labels: Labels, columns: Sequence[Columns]) -> Columns:
-    """Give the order with which most images are right, the first of several; empty for the outputs as they are."""
-    right = [int((scores[: len(labels), list(order)].argmax(axis=1) == labels).sum()) for order in columns]
-    chosen = columns[int(np.argmax(right))]
-    return () if chosen == tuple(range(scores.shape[1])) else chosen
+    """Give the order with which most images are right, the first of several; empty for the outputs as they are.
+
+    These are left as they are unless another order is better beyond doubt, and good: nonsense fits some order by luck.
+    """
+    right = np.array([scores[: len(labels), list(order)].argmax(axis=1) == labels for order in columns], np.int64)
+    chosen = int(right.sum(axis=1).argmax())
+    lead = right[chosen] - right[0]
+    is_clear = lead.sum() > SURE * np.abs(lead).sum() ** 0.5 and right[chosen].mean() > LEAST
+    order = columns[chosen if is_clear or len(columns[0]) < scores.shape[1] else 0]
+    return () if order == tuple(range(scores.shape[1])) else order
 
 
 def describe(model_io: ModelIO, task: Task, labels: LabelsFile | None = None) -> str:

@@ -98,8 +98,7 @@ def _refusal(source: Path, message: str) -> str:
     if any(fragment in message for fragment in CODE_FRAGMENTS):
         return f"{source}: it holds a Lambda layer or other code, which isn't run; add --trust if you trust its maker"
     if EXTERNAL_FRAGMENT in message.lower():
-        advice = "put that file into its folder, under the name it had, or export the model again as one file"
-        return f"{source}: its weights are in another file, which isn't beside it; {advice} ({message})"
+        return f"{source}: its weights are in another file, which isn't beside it; put that file there ({message})"
     if any(fragment in message for fragment in BROKEN_FRAGMENTS):
         return f"{source}: {message.rstrip('.')}: it is broken, cut short or of another kind; export it again"
     return f"{source}: {message}"

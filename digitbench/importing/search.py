@@ -116,8 +116,7 @@ class Search:
         first += self._try(varied, FIRST_IMAGES, shifted=False) if varied else []
         ranked, likely = self._sorted(first), ranking.likely(first)
         for count in (IMAGES, MORE_IMAGES):
-            in_time = int(FIRST_IMAGES * SECONDS / each / len(likely) / 2)
-            images = count if self.task.is_digits else min(count, in_time)
+            images = count if self.task.is_digits else min(count, int(FIRST_IMAGES * SECONDS / each / len(likely) / 2))
             if images <= FIRST_IMAGES:
                 break
             # More images may take it too long: then the first trials count.

@@ -14,7 +14,7 @@ from digitbench.plugins.fitting import channel_count
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.task import Task
 
-DOUBTFUL, SURE = 0.8, 0.97
+DOUBTFUL, DOUBTFUL_DIGITS, SURE = 0.8, 0.5, 0.97
 """With that share of images right or more, the best guess misses at most one thing, or nothing at all: see below."""
 
 FEW, MANY = 4, 24
@@ -41,7 +41,7 @@ def variations(ranked: Sequence[Trial], candidates: Sequence[ModelIO], task: Tas
     task
         What the training images show.
     """
-    doubtful = ranked[0].accuracy < DOUBTFUL
+    doubtful = ranked[0].accuracy < (DOUBTFUL_DIGITS if task.is_digits else DOUBTFUL)
     tried = {_plain(trial.model_io) for trial in ranked}
     varied: list[ModelIO] = []
     many = MANY * len({(trial.model_io.signature, trial.model_io.output) for trial in ranked})
