@@ -289,6 +289,8 @@ class Imported:
         Other backends, by name.
     not_written
         Why there is no export in a format, where it was tried.
+    notes
+        What else was found, in sentences: of a list of names beside the file, and of layers that scale images.
     """
 
     source: str
@@ -301,6 +303,7 @@ class Imported:
     accepted: bool = False
     tried_with: Mapping[str, Attempt] = field(default_factory=dict)
     not_written: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -73,16 +73,17 @@ def import_(
     layout : default tried out
         flat, hw, nhwc or nchw: each image's axes, after the batch's.
     tensor : default tried out
-        Which of its outputs holds the ten scores.
+        Which of its outputs holds the scores.
     activation : default tried out
         Of that output: softmax, sigmoid or logits.
     fit : default tried out
-        How 28 × 28 pixels become more or fewer: pad, resize, crop or mean.
+        How an image's pixels become more or fewer: pad, resize, crop or mean.
     normalised : default tried out
         What each image is divided by: image, rows or columns (their norm), standard (its deviation, less its mean),
-        pixels (the same of each pixel of the training images), imagenet or caffe (means of three channels), or none.
+        pixels or channels (the same of each pixel, or channel, of the training images), imagenet or caffe (means of
+        three channels), or none.
     signature : default tried out
-        Of several ways to call it, the name of the one that takes an image and gives ten scores.
+        Of several ways to call it, the name of the one that takes an image and gives its scores.
     precision : default as its file says
         Its precision, where that can't be read: fp32, fp16, int8 ….
     export
@@ -105,7 +106,8 @@ def import_(
     from digitbench.bundle import caveats
     from digitbench.importing.guesses import LAYOUTS, Constraints
     from digitbench.importing.normalisations import NORMALISATIONS
-    from digitbench.plugins.model_io import ACTIVATIONS, FITS
+    from digitbench.plugins.fitting import FITS
+    from digitbench.plugins.model_io import ACTIVATIONS
     from digitbench.records import precisions
     from digitbench.report.terminal_table import print_line
     from digitbench.system.native_output import native_output_held
@@ -177,10 +179,12 @@ def _print_summary(bundle: Bundle, console: Console) -> None:
         f"  runner-up  {runner_up.form}: {_accuracy_text(runner_up)} right" if runner_up else "  runner-up  none",
     ]
     if runner_up and runner_up.accuracy > chosen.accuracy and chosen.log_loss is not None:
+        points = max(0.3, 100 * (runner_up.accuracy - chosen.accuracy) + 0.1)
         lines.append(
-            "  why        the runner-up has more right, by less than 0.3 points, but is surer when wrong: mean "
-            f"log loss {runner_up.log_loss:.3g}, the chosen one's {chosen.log_loss:.3g}"
+            f"  why        the runner-up has more right, by less than {points:.1f} points, but is surer when wrong: "
+            f"mean log loss {runner_up.log_loss:.3g}, the chosen one's {chosen.log_loss:.3g}"
         )
+    lines += [f"  note       {note}" for note in imported.notes]
     if runner_up and chosen.accuracy - runner_up.accuracy < CLOSE_MARGIN:
         lines.append("  close      if you know the model's input format, give it: see digitbench import --help")
     for line in lines:

@@ -17,16 +17,19 @@ from digitbench.backend import Scores, Signature
 from digitbench.bundle import Artifact, Bundle, layers, naming, writing
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
-from digitbench.importing import formats, ranking, unsupported
+from digitbench.importing import formats, labels_file, ranking, unsupported
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.normalisations import Statistics
 from digitbench.importing.prober import Prober
-from digitbench.importing.search import MORE_IMAGES, Search
+from digitbench.importing.search import IMAGES, MORE_IMAGES, Search
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 from digitbench.system.files import sha256
 from digitbench.system.progress import Progress, Silent
 from digitbench.workers.pool import TIMEOUT, Pool, shared_images, write_images
+
+MOST_PIXELS = 2 * 10**8
+"""So many values training images have that are tried, at most."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def import_model(
         dataset = dataset() if callable(dataset) else dataset
         if not len(dataset.train):
             raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
-        indices = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
+        most = min(MORE_IMAGES, max(IMAGES, MOST_PIXELS // dataset.task.pixels))
+        indices = np.random.default_rng(0).permutation(len(dataset.train))[:most]
         labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
         pixels = np.concatenate([labelled.pixels, ranking.shifted(labelled.pixels), dataset.test.pixels])
         write_images(shared, pixels)
@@ -119,11 +123,14 @@ def import_model(
         claim = exit_stack.enter_context(naming.claim(target, folder))
         known, outputs = prober.known, len(prober.signatures[0].outputs)
         precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
-        search = Search(prober, labelled, dataset.task, statistics, options.constraints, progress)
+        labels = labels_file.find(source, model_format)
+        search = Search(prober, labelled, dataset.task, statistics, options.constraints, progress, labels)
         try:
             model_io, found = search.best(formats.stated_accuracy(source, model_format), precision)
         except BundleError as exc:
             raise BundleError(f"{source}: {exc}") from exc
+        if scaling := formats.own_scaling(source, model_format, known.get("layers", [])):
+            found["notes"].append(scaling)
         model_io = replace(model_io, code=trusted)
         facts: dict[str, Any] = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

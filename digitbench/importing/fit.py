@@ -8,15 +8,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from digitbench.backend import Images
 from digitbench.bundle.manifest import Fit
 from digitbench.data import Split
 from digitbench.evaluate import accuracy as evaluate
-from digitbench.plugins.model_io import ModelIO, fitted, size_of
-from digitbench.records.arrays import Labels
+from digitbench.plugins.fitting import fitted, size_of
+from digitbench.plugins.model_io import ModelIO
+from digitbench.records.arrays import Labels, scaled
 from digitbench.records.quality import McNemar
 
 IMAGES = 1000
 """That many, or half of what there is where that is fewer, are scored; the classifier is fitted on the others."""
+
+MOST_VALUES = 1024
+"""Of an image: larger ones are made smaller for the classifier, which takes minutes else, and is hardly better."""
+
+PART = 10**8
+"""So many pixels are made smaller at once."""
 
 FEWEST = 100
 """Fitted on fewer images, no classifier says much of them."""
@@ -81,15 +89,24 @@ def logistic_regression(labelled: Split, count: int, model_io: ModelIO) -> Label
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    images, source = labelled.images, labelled.pixels.shape[1:3]
-    size = size_of(model_io.shape, source)
-    if min(size) < min(source):
-        images = fitted(images, size, model_io.fit)
+    source = labelled.pixels.shape[1:3]
+    size = size_of(model_io.shape or source, source)
+    parts = np.array_split(labelled.pixels, 1 + labelled.pixels.size // PART)
+    images = np.concatenate([_made_smaller(scaled(part), size, model_io.fit) for part in parts])
     pixels = images.reshape(len(labelled), -1)
     with warnings.catch_warnings():  # a few steps do: more move its accuracy by less than a point
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=0.05, max_iter=30).fit(pixels[count:], labelled.labels[count:])
     return np.asarray(model.predict(pixels[:count]) == labelled.labels[:count], dtype=np.int64)
+
+
+def _made_smaller(images: Images, size: tuple[int, int], fit: str) -> Images:
+    """Give images in the size that the model gets, if that is smaller, and no larger than the classifier needs."""
+    if min(size) < min(images.shape[1:3]):
+        images = fitted(images, size, fit)
+    height, width = images.shape[1:3]
+    ratio = (images[0].size / MOST_VALUES) ** 0.5
+    return images if ratio <= 1 else fitted(images, (int(height / ratio) or 1, int(width / ratio) or 1), "resize")
 
 
 def stated_accuracy(texts: Mapping[str, str]) -> float | None:

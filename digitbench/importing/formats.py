@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ ONNX, TFLITE, SAVED_MODEL, KERAS, OPENVINO = "onnx", "tflite", "savedmodel", "ke
 SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS,
             ".xml": OPENVINO}  # fmt: skip
 KINDS = ".onnx, .tflite, .keras, .h5 and OpenVINO .xml files and SavedModel folders"
+
+SCALING_LAYERS = ("Rescaling", "Normalization")
 
 # Operations of TensorFlow that read or write the machine they run on, or run Python: tag and length come first.
 OUTSIDE = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2")
@@ -196,6 +200,23 @@ def _merged(source: Path) -> bytes | None:
         return onnx_file.merged(source)
     except ValueError as exc:
         raise BundleError(f"{source}: {exc}") from exc
+
+
+def own_scaling(source: Path, model_format: str, layers: Sequence[Mapping[str, Any]]) -> str:
+    """Say what in a model scales its pixels, of ONNX before all else; empty where nothing does, or it isn't known.
+
+    Parameters
+    ----------
+    source, model_format
+        The model.
+    layers
+        Of a Keras model.
+    """
+    names = [f"{layer['name']} ({layer['kind']})" for layer in layers if layer["kind"] in SCALING_LAYERS]
+    if model_format == ONNX:
+        with suppress(ValueError):
+            names += onnx_file.scaling(source)
+    return f"it scales pixels itself: {', '.join(names)}" if names else ""
 
 
 def stated_accuracy(source: Path, model_format: str) -> float | None:

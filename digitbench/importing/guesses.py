@@ -12,7 +12,8 @@ from typing import NamedTuple
 from digitbench.backend import Signature, Tensor
 from digitbench.errors import BundleError, UsageError, unknown
 from digitbench.importing.normalisations import Range, Statistics, pixel_values
-from digitbench.plugins.model_io import FITS, ModelIO, can_fit, channel_count, size_of
+from digitbench.plugins.fitting import FITS, can_fit, channel_count, size_of
+from digitbench.plugins.model_io import ModelIO
 from digitbench.records.task import Task
 
 LEAST_SIDE = 4
@@ -72,9 +73,11 @@ class _Axes(NamedTuple):
 
 
 def model_ios(
-    signatures: Sequence[Signature], constraints: Constraints, statistics: Statistics, task: Task
+    signatures: Sequence[Signature], constraints: Constraints, statistics: Statistics, task: Task, named: int = 0
 ) -> list[ModelIO]:  # fmt: skip
     """Give every I/O that a model could have, the most usual first.
+
+    Which output belongs to which class isn't guessed here: see `digitbench.importing.class_orders`.
 
     Parameters
     ----------
@@ -86,6 +89,8 @@ def model_ios(
         Of the training images, which it may have been normalised by.
     task
         What the training images show.
+    named
+        How many outputs have names, if all classes are among these.
 
     Raises
     ------
@@ -103,7 +108,7 @@ def model_ios(
     problems: dict[str, str] = {}
     for signature in signatures:
         try:
-            candidates += _of_signature(signature, constraints, statistics, task)
+            candidates += _of_signature(signature, constraints, statistics, task, named)
         except (BundleError, UsageError) as exc:
             if len(signatures) == 1:
                 raise
@@ -115,15 +120,15 @@ def model_ios(
 
 
 def _of_signature(
-    signature: Signature, constraints: Constraints, statistics: Statistics, task: Task
+    signature: Signature, constraints: Constraints, statistics: Statistics, task: Task, named: int
 ) -> list[ModelIO]:  # fmt: skip
     input_tensor, constants = _image_input(signature)
-    axes, shapes, outputs = _first_reading(signature, input_tensor, constraints, task)
+    scores, axes, shapes, outputs = _first_count(signature, input_tensor, constraints, task, named)
     candidates = []
     for shape, output, fit in (
         (*pair, fit) for pair in product(shapes, outputs) for fit in _fits(pair[0], constraints, task)
     ):
-        answer_axis, answer = _answer(output, axes, task.classes)
+        answer_axis, answer = _answer(output, axes, scores)
         values_of_pixels = pixel_values(
             channel_count(shape, task.size), size_of(shape, task.size), statistics, constraints.range,
             constraints.inverted, constraints.normalisation,
@@ -134,6 +139,7 @@ def _of_signature(
                 input_tensor, output, answer, constraints.activation or "softmax",
                 normalised=values.normalised, mean=values.mean, deviation=values.deviation,
                 image_axis=axes.batch_axis, answer_axis=answer_axis, signature=signature.name, constants=constants,
+                channels=values.channels,
             )  # fmt: skip
             if constraints.range or constraints.normalisation or not model_io.saturates():
                 candidates.append(model_io)
@@ -146,8 +152,26 @@ def _of_signature(
     return candidates
 
 
+def _first_count(
+    signature: Signature, input_tensor: Tensor, constraints: Constraints, task: Task, named: int
+) -> tuple[int, _Axes, list[tuple[int, ...]], list[Tensor]]:
+    """Give the first number of scores an image that some output has, and with it what `_first_reading` gives.
+
+    A score for each class; of two classes only for the second; one for none of the classes; or for each name.
+    """
+    problem: Exception | None = None
+    counts = [task.classes, *[1] * (task.classes == 2), task.classes + 1, *[named] * (named > task.classes)]
+    for count in dict.fromkeys(counts):
+        try:
+            return count, *_first_reading(signature, input_tensor, constraints, task, count)
+        except (BundleError, UsageError) as exc:
+            problem = problem or exc
+    assert problem
+    raise problem
+
+
 def _first_reading(
-    signature: Signature, input_tensor: Tensor, constraints: Constraints, task: Task
+    signature: Signature, input_tensor: Tensor, constraints: Constraints, task: Task, scores: int
 ) -> tuple[_Axes, list[tuple[int, ...]], list[Tensor]]:
     """Give the first reading of the input's shape that is one of images, and with which some output gives scores.
 
@@ -158,7 +182,7 @@ def _first_reading(
         shapes = _shapes(axes, constraints, task)
         try:
             if shapes:
-                return axes, shapes, _outputs(signature, constraints, axes, task.classes)
+                return axes, shapes, _outputs(signature, constraints, axes, scores)
         except (BundleError, UsageError) as exc:
             problem = problem or exc
     if problem:
@@ -207,10 +231,12 @@ def _shapes(axes: _Axes, constraints: Constraints, task: Task) -> list[tuple[int
     """Give the shapes of one image that fit a reading, the most usual first."""
     shapes = []
     size, pixels = task.size, prod(task.size)
-    usual: tuple[tuple[str, tuple[int, ...]], ...] = (
+    usual: list[tuple[str, tuple[int, ...]]] = [
         ("hw", size), ("flat", (pixels,)), ("nhwc", (*size, 1)), ("nhwc", (*size, 3)),
         ("nchw", (1, *size)), ("nchw", (3, *size)),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if task.colour:  # and then grey ones
+        usual = [("nhwc", (*size, 3)), ("nchw", (3, *size)), ("flat", (3 * pixels,)), *usual]
     for layout, example in usual:
         sizes = example if axes.sizes is None else axes.sizes
         if layout != (constraints.layout or layout) or len(sizes) != len(example):
@@ -220,7 +246,7 @@ def _shapes(axes: _Axes, constraints: Constraints, task: Task) -> list[tuple[int
         channels_differ = any(expected in (1, 3) and size != expected for size, expected in pairs)
         if min(size_of(shape, size)) >= LEAST_SIDE and not channels_differ:
             shapes.append(shape)
-    return shapes
+    return list(dict.fromkeys(shapes))
 
 
 def _outputs(signature: Signature, constraints: Constraints, axes: _Axes, classes: int) -> list[Tensor]:
@@ -255,10 +281,22 @@ def _advice(outputs: Sequence[Tensor], classes: int) -> str:
         return "; convert it with skl2onnx's option zipmap=False"
     if outputs and all(map(_holds_labels, outputs)):
         return "; it gives only labels: export it without its last step (argmax)"
+    widths = [int(tensor.shape[1] or 0) for tensor in outputs if len(tensor.shape) == 2]
+    if len(widths) == 1 and widths[0] > classes + 1:
+        return (
+            f"; {widths[0]} outputs for {classes} classes: give images of all its classes, or put a labels.txt beside "
+            "it with the names of its outputs, one a line"
+        )
+    if len(widths) == 1 and 1 < widths[0] < classes:
+        return f"; {widths[0]} outputs for {classes} classes: give images of its classes alone"
+    if any(tensor.shape[-1:] == (4,) or "box" in tensor.name.lower() for tensor in outputs):
+        return "; it seems to find objects and where they are, but only classifiers of whole images are imported"
     return ""
 
 
 def _could_be_scores(output: Tensor, axes: _Axes, classes: int) -> bool:
+    if classes == 1 and (not output.dtype.startswith(("float", "int8", "uint8")) or None in output.shape[1:]):
+        return False  # a single number that is free, or whole, is a label
     return output.dtype in USABLE and prod(_answer(output, axes, classes)[1]) == classes
 
 

@@ -22,7 +22,7 @@ IMAGENET: tuple[tuple[float, ...], tuple[float, ...]] = ((0.485, 0.456, 0.406), 
 """Mean and deviation of each channel from 0 to 1, which torchvision's models were trained with."""
 CAFFE: tuple[tuple[float, ...], tuple[float, ...]] = ((103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
 """The same from 0 to 255, blue first, of the models that Keras has from Caffe."""
-NORMALISATIONS = ("none", *BY_IMAGE, "pixels", "imagenet", "caffe")
+NORMALISATIONS = ("none", *BY_IMAGE, "pixels", "channels", "imagenet", "caffe")
 
 
 class PixelValues(NamedTuple):
@@ -33,10 +33,11 @@ class PixelValues(NamedTuple):
     normalised: str = ""
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
+    channels: str = "rgb"
 
 
 class Statistics(NamedTuple):
-    """Of training images, from 0 to 1: the mean and the deviation of all pixels together, and of each (28, 28)."""
+    """Of training images, from 0 to 1: the mean and the deviation of all pixels together, and of each pixel."""
 
     mean: float
     deviation: float
@@ -55,6 +56,13 @@ class Statistics(NamedTuple):
         mean, mean_square = float(means.mean()), float(mean_squares.mean())
         deviations = np.sqrt(np.maximum(mean_squares - means**2, 0))
         return cls(mean, max(mean_square - mean**2, 0.0) ** 0.5, means, deviations)
+
+    def of_channels(self, inverted: bool = False) -> tuple[Array, Array]:
+        """Give the mean and the deviation of each of three channels."""
+        means = self.pixel_means.mean(axis=(0, 1))
+        squares = (self.pixel_deviations**2 + self.pixel_means**2).mean(axis=(0, 1))
+        deviations = np.sqrt(np.maximum(squares - means**2, 0))
+        return (1 - means if inverted else means), np.where(deviations > 0, deviations, 1)
 
 
 def pixel_values(
@@ -80,15 +88,20 @@ def pixel_values(
     )
     low, high = (1.0, 0.0) if inverted else (0.0, 1.0)
     named: list[tuple[str, PixelValues]] = [(name, PixelValues(low, high, name)) for name in BY_IMAGE]
-    if channels == 1 and size == statistics.pixel_means.shape:
+    if channels == 1 and size == statistics.pixel_means.shape:  # of grey images alone
         means = 1 - statistics.pixel_means if inverted else statistics.pixel_means
         deviations = np.where(statistics.pixel_deviations > 0, statistics.pixel_deviations, 1)
         named.append(("pixels", PixelValues(low, high, "", _plain(means), _plain(deviations))))
+    colour = statistics.pixel_means.ndim == 3
+    if channels == 3 and colour:
+        means, deviations = statistics.of_channels(bool(inverted))
+        named.append(("channels", PixelValues(low, high, "", _plain(means), _plain(deviations))))
     if channels == 3:
         polarities = {(low, high), (1.0, 0.0)} if inverted is None else {(low, high)}
         for ends in sorted(polarities):
             named.append(("imagenet", PixelValues(*ends, "", *IMAGENET)))
-            named.append(("caffe", PixelValues(255 * ends[0], 255 * ends[1], "", *CAFFE)))
+            # Of grey images all three channels are the same, and their order says nothing.
+            named.append(("caffe", PixelValues(255 * ends[0], 255 * ends[1], "", *CAFFE, "bgr" if colour else "rgb")))
     return values + [value for name, value in named if wanted in (None, name)]
 
 

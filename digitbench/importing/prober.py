@@ -18,6 +18,7 @@ from digitbench.workers.pool import Job, Pool, Worker, WorkerError, read_scores
 PROBE = "digitbench.importing.probe"
 MOST_DEATHS = 3
 BROKEN_FRAGMENTS = ("Protobuf parsing failed", "not a valid Flatbuffer")
+EXTERNAL_FRAGMENT = "external data"
 CODE_FRAGMENTS = ("`Lambda` layer", "unsafe", "safe_mode")
 
 
@@ -70,7 +71,7 @@ class Prober:
         A copy of the artifact is opened instead of it, if given. Gives float32 (n, 10), or None where it can't be done;
         see `fault`.
         """
-        model_io_key = replace(model_io, activation="")
+        model_io_key = replace(model_io, activation="", columns=())
         if self._deaths >= MOST_DEATHS and model_io_key not in self._ran:
             return None
         if self._worker is None:
@@ -96,6 +97,8 @@ def _refusal(source: Path, message: str) -> str:
     message = _without_path(message, source)
     if any(fragment in message for fragment in CODE_FRAGMENTS):
         return f"{source}: it holds a Lambda layer or other code, which isn't run; add --trust if you trust its maker"
+    if EXTERNAL_FRAGMENT in message.lower():
+        return f"{source}: its weights are in another file, which isn't beside it; put that file there ({message})"
     if any(fragment in message for fragment in BROKEN_FRAGMENTS):
         return f"{source}: {message.rstrip('.')}: it is broken, cut short or of another kind; export it again"
     return f"{source}: {message}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ FAR = 0.05
 """A guess that has so many fewer images right, of a hundred, is tried on no more, unless chance could explain it."""
 SURE = 4.0  # standard errors
 ROUNDING = 1e-3  # nats an image
-CHANNELS = 3
+CHANNELS, PAIR = 3, 2
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
 
 
@@ -104,7 +105,7 @@ def activation_of(scores: Scores) -> str:
     return "sigmoid" if within else "logits"
 
 
-def ranked(trials: Sequence[Trial]) -> list[Trial]:
+def ranked(trials: Sequence[Trial], share: float = 0.0) -> list[Trial]:
     """Sort trials of the same images, the best first.
 
     A network that is given another scale or offset than it was trained on often loses little accuracy, none at all
@@ -112,8 +113,12 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     first the one that is least surprised by the labels. On images it was trained on, being too sure is never punished:
     hence the shifted ones. Few models divide an image by its norm, or standardise its pixels; most images look nearly
     alike then and with a mean and deviation of all: without a clear lead a plain range of pixels comes before.
+
+    Nearly is by `NEARLY_BEST_GAP`, or by that `share` of the images that the best has wrong: where many are, chance
+    alone makes a difference.
     """
-    least = max(trial.accuracy for trial in trials) - NEARLY_BEST_GAP
+    most = max(trial.accuracy for trial in trials)
+    least = most - max(NEARLY_BEST_GAP, share * (1 - most))
     first, *others = sorted(
         trials, key=lambda trial: (0, trial.surprise) if trial.accuracy >= least else (1, -trial.accuracy)
     )
@@ -125,8 +130,13 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _is_rare(trial: Trial) -> bool:
-    """Is it a guess that pixels have no fixed values."""
-    return bool(trial.model_io.normalised) or len(trial.model_io.mean) > CHANNELS
+    """Is it a guess that pixels have no fixed values, or of two classes that dark and light are exchanged.
+
+    That nearly does the same to two classes as exchanging them, which is more usual.
+    """
+    model_io = trial.model_io
+    inverted = model_io.background > model_io.foreground and 0 < prod(model_io.answer or (0,)) <= PAIR
+    return bool(model_io.normalised) or len(model_io.mean) > CHANNELS or inverted
 
 
 def _is_ahead(trial: Trial, other: Trial) -> bool:

@@ -43,6 +43,7 @@ FIXED = {
     "QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd", "QLinearMul", "QLinearAveragePool",
     "QLinearGlobalAveragePool", "QLinearSigmoid", "QLinearSoftmax", "QLinearLeakyRelu", "QLinearConcat",
 }  # fmt: skip
+SCALING = {"Sub", "Add", "Mul", "Div"}
 PASSING = {"Reshape", "Transpose", "Identity", "Flatten", "Squeeze", "Unsqueeze"}
 
 
@@ -94,6 +95,28 @@ def texts(source: Path) -> dict[str, str]:
     model = decode(source.read_bytes(), SCHEMA)
     metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}  # bytes where it is no UTF-8
     return {"doc_string": f"{model.doc_string}\n{model.graph.doc_string}", **metadata}
+
+
+def scaling(source: Path) -> list[str]:
+    """Name the operations that scale what a model takes, before all others that compute.
+
+    Raises
+    ------
+    ValueError
+        It is no ONNX model.
+    """
+    graph = _Graph.of(decode(source.read_bytes(), SCHEMA))
+    constant, taken, found = _constants(graph), "", []
+    for node in graph.nodes:
+        names = [name for name in node.input if name not in constant]
+        taken = taken or next(iter(names), "")
+        if not names:
+            continue
+        if names != [taken] or node.op_type not in {*SCALING, "Cast", *PASSING}:
+            break
+        found += [node.op_type] * (node.op_type in SCALING)
+        taken = node.output[0]
+    return found
 
 
 def merged(source: Path) -> bytes | None:

@@ -8,22 +8,20 @@ adapters hand over what they are given.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from math import prod
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import structs
 
 from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, Tensor, check_images
+from digitbench.plugins.fitting import NORMALISED, can_fit, channel_count, fitted, normalised, size_of, with_channels
 from digitbench.records.arrays import Array
 from digitbench.records.task import Task
 
-FITS, ACTIVATIONS = ("pad", "resize", "crop", "mean"), ("softmax", "sigmoid", "logits")
-NORMALISED = ("", "image", "rows", "columns", "standard")
-
+ACTIVATIONS = ("softmax", "sigmoid", "logits")
 CHANNEL_ORDERS = ("rgb", "bgr")
 GREY_SHARES = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: ITU-R BT.601, as Pillow
 _NATIVE = Tensor("", (), "float32")
@@ -54,12 +52,17 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         each of three channels, in the model's order; empty for none.
     channels
         ``"rgb"``, or ``"bgr"`` where blue comes first.
+    transposed
+        Rows and columns of each image are exchanged, before anything else.
+    columns
+        Which number of the output belongs to each of the task's classes; empty where they are the same, in that order.
     batch
         Images that every call must hold; None where any number will do.
     input, output
         As the artifact declares them; an empty name means the first.
     answer
-        Shape of the output for one image: ``(10,)``, ``(1, 1, 10)``; () as for `shape`.
+        Shape of the output for one image: ``(10,)``, ``(1, 1, 10)``; () as for `shape`. A single number says how much
+        an image belongs to the second of two classes: as a probability, or with the activation ``"logits"`` as a logit.
     activation
         What the output is: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
     code
@@ -86,6 +89,8 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
     signature: str = ""
     constants: tuple[tuple[str, float], ...] = ()
     channels: str = CHANNEL_ORDERS[0]
+    transposed: bool = False
+    columns: tuple[int, ...] = ()
 
     @property
     def io_spec(self) -> IOSpec:
@@ -99,7 +104,7 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
     @property
     def is_native(self) -> bool:
         """Is it what digitbench itself trains: `Images` in, `Scores` out, of the shapes that the artifact declares."""
-        names = ("background", "foreground", "code", "normalised", "mean", "channels")
+        names = ("background", "foreground", "code", "normalised", "mean", "channels", "transposed", "columns")
         values_native = all(getattr(self, name) == getattr(NATIVE_IO, name) for name in names)
         return values_native and not self.input.scale and self.io_spec == NATIVE_SPEC
 
@@ -144,6 +149,8 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         return partial(self._encoded, mean, deviation)
 
     def _encoded(self, mean: Any, deviation: Any, images: Images) -> Array:
+        if self.transposed:
+            images = images.swapaxes(1, 2)
         source, shape = images.shape[1:3], self.shape or images.shape[1:]
         channels = channel_count(shape, source)
         values: Array = images if channels > 1 or images.ndim == 3 else images @ GREY_SHARES
@@ -154,7 +161,7 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         if values.ndim == 4 and self.channels == "bgr":
             values = values[..., ::-1]
         if mean is not None:
-            values = values.reshape(len(images), -1) if channels == 1 else _with_channels(values, channels)
+            values = values.reshape(len(images), -1) if channels == 1 else with_channels(values, channels)
             values = (values - mean) / deviation
         if self.input.scale:
             values = values / np.float32(self.input.scale) + np.float32(self.input.zero_point)
@@ -164,7 +171,7 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         values = values.astype(dtype, copy=False)
         if channels > 1:
             channels_first = len(shape) == 3 and shape[2] not in (1, 3)
-            values = np.moveaxis(_with_channels(values, channels), -1, 1 if channels_first else -1)
+            values = np.moveaxis(with_channels(values, channels), -1, 1 if channels_first else -1)
         values = values.reshape(len(images), *shape)
         if self.image_axis is None:
             values = values[0]
@@ -177,9 +184,14 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         scores = np.asarray(answer)
         if self.answer_axis:
             scores = np.moveaxis(scores, self.answer_axis, 0)
-        scores = scores.reshape(-1, prod(self.answer)).astype(np.float32, copy=False)
+        columns = prod(self.answer) if self.answer else -1
+        scores = scores.reshape(-1 if self.answer else len(scores), columns).astype(np.float32, copy=False)
         if self.output.scale:
             scores = (scores - np.float32(self.output.zero_point)) * np.float32(self.output.scale)
+        if self.answer and scores.shape[1] == 1:
+            scores = np.concatenate([scores * 0 if self.activation == "logits" else 1 - scores, scores], axis=1)
+        if self.columns:
+            scores = scores[:, list(self.columns)]
         return np.ascontiguousarray(scores)
 
     def saturates(self) -> bool:
@@ -190,15 +202,21 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         dtype = np.dtype(self.input.dtype)
         if dtype.kind not in "iu":
             return False
-        if self.normalised or self.mean:
+        if self.normalised or (self.mean and (not self.input.scale or len(self.mean) > GREY_SHARES.size)):
             return True
         limits, step = np.iinfo(dtype), self.input.scale or 1.0
-        extremes = [value / step + self.input.zero_point for value in (self.background, self.foreground)]
+        means, deviations = self.mean or (0.0,), self.deviation or (1.0,)
+        values = [
+            [(value - mean) / deviation for mean, deviation in zip(means, deviations, strict=True)]
+            for value in sorted((self.background, self.foreground))
+        ]
+        extremes = [value / step + self.input.zero_point for value in (min(values[0]), max(values[1]))]
         return min(extremes) < limits.min - 2 or max(extremes) > limits.max + 2 or abs(extremes[0] - extremes[1]) < 15
 
 
 NATIVE_IO = ModelIO()
-RARE = ("normalised", "mean", "deviation", "image_axis", "answer_axis", "signature", "constants", "channels")
+RARE = ("normalised", "mean", "deviation", "image_axis", "answer_axis", "signature", "constants", "channels",
+        "transposed", "columns")  # fmt: skip
 """Fields that manifests lack where they are as usual."""
 
 
@@ -210,11 +228,13 @@ def check_model_io(model_io: ModelIO, task: Task) -> None:
     TypeError
         One of its values is none that it can take.
     """
-    size = size_of(model_io.shape, task.size) if model_io.shape else task.size
+    source = task.size[::-1] if model_io.transposed else task.size
+    size = size_of(model_io.shape, source) if model_io.shape else source
+    given = prod(model_io.answer) if model_io.answer else task.classes
     numeric = all(np.dtype(tensor.dtype).kind in "fiu" for tensor in (model_io.input, model_io.output))
     checks = {
         "shape": min(size) > 0,
-        "fit": can_fit(model_io.fit, size, task.size),
+        "fit": can_fit(model_io.fit, size, source),
         "normalised": model_io.normalised in NORMALISED,
         "mean and deviation": _can_standardise(model_io, size),
         "channels": model_io.channels in CHANNEL_ORDERS,
@@ -224,7 +244,7 @@ def check_model_io(model_io: ModelIO, task: Task) -> None:
         "batch": model_io.batch is None or model_io.batch >= 1,
         "single image": model_io.batch == 1 or None not in (model_io.image_axis, model_io.answer_axis),
         "dtype": numeric,
-        "answer": not model_io.answer or prod(model_io.answer) == task.classes,
+        "answer": _can_be_columns(model_io.columns, given, task.classes),
         "activation": model_io.activation in ACTIVATIONS,
     }
     wrong = [name for name, passed in checks.items() if not passed]
@@ -232,16 +252,9 @@ def check_model_io(model_io: ModelIO, task: Task) -> None:
         raise TypeError(f"form: no model has such a {', '.join(wrong)}")
 
 
-def can_fit(fit: str, size: tuple[int, int], source: tuple[int, int]) -> bool:
-    """Say whether images of the size `source` (height, width) can become `size` in that way, one of `FITS`."""
-    sides = tuple(zip(size, source, strict=True))
-    possible = {
-        "pad": all(side >= given for side, given in sides),
-        "crop": all(side <= given for side, given in sides),
-        "resize": True,
-        "mean": all(side > 0 and given % side == 0 for side, given in sides),
-    }
-    return possible.get(fit, False)
+def _can_be_columns(columns: tuple[int, ...], given: int, classes: int) -> bool:
+    numbers = {*range(max(given, 2))}
+    return len(columns or numbers) == classes == len({*columns} & numbers or numbers)
 
 
 def _can_standardise(model_io: ModelIO, size: tuple[int, int]) -> bool:
@@ -309,88 +322,3 @@ def _chunks(images: Images, size: int) -> Iterator[Images]:
         if len(chunk) < size:
             chunk = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])
         yield chunk
-
-
-def size_of(shape: tuple[int, ...], usual: tuple[int, ...] = ()) -> tuple[int, int]:
-    """Height and width of an image of that shape, without its channels; (0, 0) if it is no image of 1 or 3 channels.
-
-    A flat image is `usual` (height, width) where it has as many pixels, else square.
-    """
-    if len(shape) == 1:
-        for channels in (1, 3):
-            if usual and prod(usual) * channels == shape[0]:
-                return usual[0], usual[1]
-        for channels in (1, 3):
-            side = round((shape[0] / channels) ** 0.5)
-            if side * side * channels == shape[0]:
-                return side, side
-        return 0, 0
-    if len(shape) == 2:
-        return size_of((max(shape),), usual) if 1 in shape else (shape[0], shape[1])  # one row or column is flat
-    if len(shape) == 3 and shape[2] in (1, 3):
-        return shape[0], shape[1]
-    if len(shape) == 3 and shape[0] in (1, 3):
-        return shape[1], shape[2]
-    return 0, 0
-
-
-def channel_count(shape: tuple[int, ...], usual: tuple[int, ...] = ()) -> int:
-    """Say how many channels an image of that shape has; see `size_of`."""
-    height, width = size_of(shape, usual)
-    return prod(shape) // max(1, height * width)
-
-
-def _with_channels(images: Images, channels: int) -> Images:
-    """Give (n, height, width, channels): of grey images the same in each."""
-    return images if images.ndim == 4 else np.repeat(images[..., None], channels, -1)
-
-
-def fitted(images: Images, size: tuple[int, int], fit: str) -> Images:
-    """Bring images, float32 (n, height, width) or with channels last, to another height and width."""
-    source = images.shape[1:3]
-    if size == source:
-        return images
-    (height, width), (source_height, source_width) = size, source
-    down, right = abs(source_height - height) // 2, abs(source_width - width) // 2
-    if fit == "crop":
-        return images[:, down : down + height, right : right + width]
-    if fit == "mean":
-        parts = (height, source_height // height, width, source_width // width)
-        blocks = images.reshape(len(images), *parts, *images.shape[3:])
-        return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
-    if fit == "pad":
-        margins = [(down, height - source_height - down), (right, width - source_width - right)]
-        return np.pad(images, [(0, 0), *margins, *[(0, 0)] * (images.ndim - 3)])
-    rows, columns = _resampling(source_height, height), _resampling(source_width, width)
-    if images.ndim == 3:
-        return np.asarray(rows @ images @ columns.T, dtype=np.float32)
-    resampled = rows @ np.moveaxis(images, -1, 1) @ columns.T
-    return np.ascontiguousarray(np.moveaxis(resampled, 1, -1), dtype=np.float32)
-
-
-def normalised(images: Images, by: str) -> Images:
-    """Divide each image by its own size, as `ModelIO.normalised` says; one without any foreground stays as it is."""
-    if not by:
-        return images
-    if by == "standard":
-        # As tf.image.per_image_standardization: a flat image's deviation counts as that of a single grey level.
-        whole = tuple(range(1, images.ndim))
-        centred = images - images.mean(axis=whole, keepdims=True)
-        least = np.float32(1 / images[0].size ** 0.5)
-        return np.asarray(centred / np.maximum(images.std(axis=whole, keepdims=True), least), dtype=np.float32)
-    axes: Any = {"image": tuple(range(1, images.ndim)), "rows": 2, "columns": 1}[by]
-    norms = np.sqrt((images * images).sum(axis=axes, keepdims=True))
-    return np.asarray(images / np.where(norms > 0, norms, 1), dtype=np.float32)
-
-
-@cache
-def _resampling(source: int, size: int) -> npt.NDArray[np.float32]:
-    """Linear interpolation from `source` pixels to `size`, as a matrix, with the centres of pixels half-way.
-
-    Made smaller, each pixel is an average over all that it covers, as Pillow does and TensorFlow with ``antialias``.
-    """
-    step = source / size
-    reach = max(1.0, step)
-    centres = (np.arange(size)[:, None] + 0.5) * step - 0.5
-    weights = np.clip(1 - np.abs(np.arange(source) - centres) / reach, 0, None)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -34,7 +34,7 @@ def outcomes_of(correct: int, total: int = 1000) -> Labels:
 
 def measured(correct: int, simple: int | None, stated: float | None = None, total: int = 1000) -> Fit:
     simple_outcomes = None if simple is None else outcomes_of(simple, total)
-    return fit.measure(outcomes_of(correct, total), simple_outcomes, np.arange(total) % 10, stated)
+    return fit.measure(outcomes_of(correct, total), simple_outcomes, np.arange(total) % 10, 10, stated)
 
 
 # --- what is poor, and what is near chance -------------------------------------------------------------------------
@@ -66,8 +66,10 @@ def test_nearer_to_chance_than_to_the_simple_classifier_is_the_least() -> None:
 
 def test_chance_is_the_most_frequent_label() -> None:
     labels = np.repeat([1, 7], [80, 20])
-    assert fit.measure(outcomes_of(90, 100), outcomes_of(95, 100), labels, None).chance == pytest.approx(0.8)
-    assert fit.measure(outcomes_of(90, 100), None, np.full(100, 7), None).chance == pytest.approx(0.1), "of one class"
+    assert fit.measure(outcomes_of(90, 100), outcomes_of(95, 100), labels, 10, None).chance == pytest.approx(0.8)
+    assert fit.measure(outcomes_of(90, 100), None, np.full(100, 7), 10, None).chance == pytest.approx(0.1), (
+        "of one class"
+    )
 
 
 # --- the simple classifier -----------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ CODE = """
 import numpy as np
 from digitbench.backend import Backend, Runtime, Signature, Tensor
 
-class Weak(Backend):  # reads the blocks, and of some images gives the label after it
+class Weak(Backend):  # reads the blocks, and of some images gives the third label after it
     format, right = "weak", 1.0
 
     def __init__(self, artifact, *, threads, io_spec=None):
@@ -180,7 +182,7 @@ class Weak(Backend):  # reads the blocks, and of some images gives the label aft
     def predict(self, images):
         label = images[:, :20, 8:20].reshape(len(images), 10, -1).sum(axis=2).argmax(axis=1)
         coin = images[:, 27, 27].astype("f8") * 12345.678 % 1
-        return np.eye(10, dtype="f4")[np.where(coin < self.right, label, (label + 1) % 10)]
+        return np.eye(10, dtype="f4")[np.where(coin < self.right, label, (label + 3) % 10)]
 
     def close(self):
         pass
@@ -253,6 +255,7 @@ def test_near_chance_it_is_refused_accepted_or_not(accept: bool, monkeypatch: py
     assert one_printable_line(str(refusal.value))
     assert "logistic regression fitted on other training images has 100.0%" in str(refusal.value)
     assert "--scale" in str(refusal.value)
+    assert "tell the classes apart, but in another order" in str(refusal.value)
     assert not Path(f"Chance-{accept}").exists()
 
 

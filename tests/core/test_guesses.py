@@ -13,6 +13,7 @@ from msgspec import structs
 from core.helpers import one_printable_line
 from digitbench.backend import Signature, Tensor
 from digitbench.data import Split
+from digitbench.data.mnist import TASK
 from digitbench.errors import BundleError, DigitbenchError, UsageError
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints, model_ios
 from digitbench.importing.normalisations import Statistics, ranges
@@ -46,7 +47,7 @@ def guessed(
     **more: Any,
 ) -> list[ModelIO]:
     image = Tensor("image", shape, dtype, **more)
-    return model_ios([Signature((image,), outputs or (SCORES,))], constraints, images)
+    return model_ios([Signature((image,), outputs or (SCORES,))], constraints, images, TASK)
 
 
 def in_ranges(candidates: list[ModelIO]) -> list[tuple[float, float]]:
@@ -261,7 +262,7 @@ def test_a_range_that_was_asked_for_is_tried_even_where_it_does_not_fit(images: 
 
 def refusal(error: type[DigitbenchError], signature: Signature, constraints: Constraints = NO_CONSTRAINTS) -> str:
     with pytest.raises(error) as caught:
-        model_ios([signature], constraints, statistics_of(255 * np.eye(28, dtype=np.uint8)[None]))
+        model_ios([signature], constraints, statistics_of(255 * np.eye(28, dtype=np.uint8)[None]), TASK)
     assert one_printable_line(str(caught.value))
     return str(caught.value)
 
@@ -291,7 +292,7 @@ def test_a_constraint_that_cannot_be_met_is_named_as_the_option_that_it_was(
 def test_one_input_is_taken_neither_none_nor_two(names: tuple[str, ...]) -> None:
     message = refusal(BundleError, Signature(tuple(Tensor(name, (None, 784), "float32") for name in names), (SCORES,)))
     listed = ", ".join(map(repr, names)) or "none"
-    assert message == f"it takes {len(names)} inputs ({listed}); a classifier of digits takes one, the image"
+    assert message == f"it takes {len(names)} inputs ({listed}); a classifier of images takes one, the image"
 
 
 @pytest.mark.parametrize("dtype", ["complex64", ""])
@@ -323,7 +324,7 @@ def test_what_is_no_image_is_refused_with_its_shape(shape: Shape, shown: str) ->
 @pytest.mark.parametrize(
     "output",
     [
-        Tensor("b", (None, 2), "float32"), Tensor("b", (None, 11), "float32"), Tensor("b", (None,), "int64"),
+        Tensor("b", (None, 2), "float32"), Tensor("b", (None, 12), "float32"), Tensor("b", (None,), "int64"),
         Tensor("b", (None, 10), "string"), Tensor("b", (10,), "int64"), Tensor("b", (None, 10, 10), "float32"),
         Tensor("b", (None, None, 3), "float32"),
     ],
@@ -331,7 +332,7 @@ def test_what_is_no_image_is_refused_with_its_shape(shape: Shape, shown: str) ->
 )  # fmt: skip
 def test_without_ten_scores_it_is_refused_with_what_it_gives(output: Tensor) -> None:
     message = refusal(BundleError, signature((None, 784), "float32", output))
-    assert message.startswith(f"none of its outputs gives ten scores an image: 'b' {output.dtype} [")
+    assert message.startswith(f"none of its outputs gives 10 scores an image: 'b' {output.dtype} [")
 
 
 def test_a_quantised_input_that_no_usual_range_fits_asks_for_one() -> None:
@@ -339,5 +340,5 @@ def test_a_quantised_input_that_no_usual_range_fits_asks_for_one() -> None:
     message = refusal(BundleError, coarse)
     assert message == "input 'image' (int8): no usual range of pixels fits into it; give --scale"
     statistics = statistics_of(255 * np.eye(28, dtype=np.uint8)[None])
-    candidates = model_ios([coarse], Constraints(range=(0.0, 1000.0)), statistics)
+    candidates = model_ios([coarse], Constraints(range=(0.0, 1000.0)), statistics, TASK)
     assert in_ranges(candidates) == [(0, 1000), (1000, 0)]

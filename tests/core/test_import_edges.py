@@ -16,6 +16,7 @@ from digitbench import importing
 from digitbench.backend import Signature, Tensor
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset, Split
+from digitbench.data.mnist import TASK
 from digitbench.errors import ArtifactError, BundleError, UsageError
 from digitbench.importing import formats, guesses
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
@@ -157,7 +158,7 @@ def model_ios(
     shape: tuple[int | None, ...], outputs: tuple[Tensor, ...] = (SCORES,), constraints: Constraints = NO_CONSTRAINTS
 ) -> list[ModelIO]:
     signatures = [Signature((Tensor("x", shape, "float32"),), outputs)]
-    return guesses.model_ios(signatures, constraints, statistics_of(PIXELS))
+    return guesses.model_ios(signatures, constraints, statistics_of(PIXELS), TASK)
 
 
 def test_training_images_of_one_grey_are_normalised_by_nothing_of_their_own() -> None:
@@ -178,10 +179,10 @@ def test_a_row_or_column_of_784_is_a_flat_image(shape: tuple[int | None, ...]) -
 def test_constraints_that_no_model_could_meet_are_told() -> None:
     outputs = (Tensor("features", (None, 128), "float32"), Tensor("names", (None, 10), "string"), SCORES)
     for name in ("features", "names"):
-        with pytest.raises(UsageError, match=rf"--tensor {name}: it gives .*, not ten scores"):
+        with pytest.raises(UsageError, match=rf"--tensor {name}: it gives .*, not 10 scores"):
             model_ios((None, 784), outputs, Constraints(output=name))
     with pytest.raises(
-        UsageError, match="--fit pad: 28 × 28 pixels can't become 14 × 14 this way; possible: resize, crop, mean"
+        UsageError, match="--fit pad: 28×28 grey can't become 14 × 14 this way; possible: resize, crop, mean"
     ):
         model_ios((None, 14, 14), constraints=Constraints(fit="pad"))
 
@@ -212,7 +213,7 @@ def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:
 @pytest.mark.parametrize(
     "model_io",
     [
-        {"shape": []}, {"shape": [5, 5, 5]}, {"shape": [14, 14]}, {"fit": "stretch"}, {"activation": "x"},
+        {"shape": [5, 5, 5]}, {"shape": [14, 14]}, {"fit": "stretch"}, {"activation": "x"},
         {"batch": 0}, {"answer": [11]}, {"ink": float("nan")}, {"ink": 0},
         {"input": {"name": "", "shape": [], "dtype": "nonsense"}},
         {"output": {"name": "", "shape": [], "dtype": "object"}},

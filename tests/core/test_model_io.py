@@ -15,7 +15,9 @@ from msgspec.structs import replace
 
 from digitbench import plugins
 from digitbench.backend import NATIVE_SPEC, Images, IOSpec, Tensor, check_images
-from digitbench.plugins.model_io import NATIVE_IO, ModelIO, fitted, square
+from digitbench.plugins.fitting import fitted, size_of
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO, check_model_io
+from digitbench.records.task import Task
 
 Array = npt.NDArray[Any]
 Positions = Callable[[int, int], list[tuple[int, ...]]]
@@ -108,7 +110,7 @@ def inverted(model_io: ModelIO, values: Array) -> Images:
         numbers = numbers.mean(axis=1)
     elif len(model_io.shape) == 3 or model_io.shape in ((2352,), (3072,)):
         numbers = numbers.reshape(len(values), -1, model_io.shape[-1] if len(model_io.shape) == 3 else 3).mean(axis=2)
-    height, width = square(model_io.shape)
+    height, width = size_of(model_io.shape)
     top, left = (height - 28) // 2, (width - 28) // 2
     return numbers.reshape(-1, height, width)[:, top : top + 28, left : left + 28].astype(np.float32)
 
@@ -195,7 +197,7 @@ def test_what_is_all_one_grey_stays_so_in_every_size() -> None:
     ids=str,
 )  # fmt: skip
 def test_height_and_width_are_those_without_the_channels(shape: tuple[int, ...], expected: tuple[int, int]) -> None:
-    assert square(shape) == expected
+    assert size_of(shape) == expected
 
 
 # --- what is read --------------------------------------------------------------------------------------------------
@@ -307,9 +309,15 @@ def test_model_io_survives_the_manifest(model_io: ModelIO) -> None:
 
 
 def test_what_a_manifest_leaves_out_is_native() -> None:
-    image, scores = Tensor("", (None, 28, 28), "float32"), Tensor("", (None, 10), "float32")
-    native = ModelIO((28, 28), 0.0, 1.0, "pad", None, image, scores, (10,), "softmax", code=False)
-    assert ModelIO.from_json({}) == native == NATIVE_IO
+    tensor = Tensor("", (), "float32")
+    assert ModelIO.from_json({}) == ModelIO((), 0.0, 1.0, "pad", None, tensor, tensor, (), "softmax") == NATIVE_IO
+
+
+def test_a_model_of_the_tasks_own_shapes_is_native() -> None:
+    task = Task((12, 10, 3), ("a", "b"))
+    assert ModelIO((12, 10, 3), answer=(2,)).of(task) == NATIVE_IO
+    for other in (ModelIO((3, 12, 10), answer=(2,)), ModelIO((12, 10, 3), foreground=255.0, answer=(2,))):
+        assert other.of(task) == other
 
 
 def test_other_images_than_the_io_spec_says_are_refused_with_both() -> None:
@@ -323,3 +331,50 @@ def test_other_images_than_the_io_spec_says_are_refused_with_both() -> None:
         with pytest.raises(ValueError, match=r"uint8 of shape \(n, 1, 28, 28\)") as caught:
             check_images(wrong, io_spec)
         assert f"{wrong.dtype} of shape {wrong.shape}" in str(caught.value)
+
+
+# --- transposed images, columns and single outputs -----------------------------------------------------------------
+
+
+def test_rows_and_columns_are_exchanged_before_all_else() -> None:
+    images = np.random.default_rng(0).random((2, 6, 9, 3), np.float32)
+    given = ModelIO((3, 9, 6), transposed=True).encode(images)
+    np.testing.assert_array_equal(given, images.transpose(0, 3, 2, 1))
+
+
+def test_columns_say_which_number_is_which_class() -> None:
+    answer = np.arange(8, dtype=np.float32).reshape(2, 4)
+    decoded = ModelIO(answer=(4,), columns=(3, 1, 2)).decode(answer)
+    assert decoded.tolist() == [[3, 1, 2], [7, 5, 6]]
+    assert decoded.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("activation", "columns", "expected"),
+    [
+        ("sigmoid", (), [[0.75, 0.25], [0, 1]]),
+        ("sigmoid", (1, 0), [[0.25, 0.75], [1, 0]]),
+        ("logits", (), [[0, 0.25], [0, 1]]),
+    ],
+)
+def test_a_single_number_is_of_the_second_of_two_classes(
+    activation: str, columns: tuple[int, ...], expected: list[list[float]]
+) -> None:
+    answer = np.array([[0.25], [1]], np.float32)
+    model_io = ModelIO(answer=(1,), activation=activation, columns=columns)
+    assert model_io.decode(answer).tolist() == expected
+    check_model_io(model_io, Task((8, 8), ("a", "b")))
+
+
+@pytest.mark.parametrize(("answer", "columns"), [(4, ()), (3, (0, 1)), (3, (0, 1, 1)), (3, (0, 1, 3)), (1, ())])
+def test_columns_that_no_three_classes_have_are_refused(answer: int, columns: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError, match="answer"):
+        check_model_io(ModelIO((8, 8), answer=(answer,), columns=columns), Task((8, 8), ("a", "b", "c")))
+
+
+def test_what_few_models_have_is_stored_only_there() -> None:
+    assert not {"transposed", "columns", "channels"} & set(NATIVE_IO.to_json())
+    model_io = ModelIO(transposed=True, columns=(1, 0), channels="bgr")
+    assert ModelIO.from_json(json.loads(json.dumps(model_io.to_json()))) == model_io
+    assert not replace(NATIVE_IO, transposed=True).is_native
+    assert not replace(NATIVE_IO, columns=(1, 0)).is_native

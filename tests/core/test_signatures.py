@@ -8,6 +8,7 @@ import pytest
 
 from core.test_guesses import SCORES, Shape, guessed, images, refusal, signature
 from digitbench.backend import Signature, Tensor
+from digitbench.data.mnist import TASK
 from digitbench.errors import BundleError, UsageError
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints, model_ios
 from digitbench.importing.normalisations import Statistics
@@ -42,20 +43,20 @@ def test_of_several_signatures_all_are_tried_that_take_an_image_and_give_scores(
     image, text = Tensor("image", (None, 784), "float32"), Tensor("example", (None,), "string")
     signatures = [Signature((text,), (SCORES,), "usual"), Signature((image,), (SCORES,), "plain"),
                   Signature((image,), (SCORES,), "other")]  # fmt: skip
-    candidates = model_ios(signatures, NO_CONSTRAINTS, images)
+    candidates = model_ios(signatures, NO_CONSTRAINTS, images, TASK)
     assert list(dict.fromkeys(io.signature for io in candidates)) == ["plain", "other"]
-    candidates = model_ios(signatures, Constraints(signature="other"), images)
+    candidates = model_ios(signatures, Constraints(signature="other"), images, TASK)
     assert {io.signature for io in candidates} == {"other"}
     with pytest.raises(UsageError, match="unknown --signature 'othr': did you mean 'other'"):
-        model_ios(signatures, Constraints(signature="othr"), images)
+        model_ios(signatures, Constraints(signature="othr"), images, TASK)
     with pytest.raises(BundleError, match=r"none of its signatures .* usual: its input 'example' takes string, text"):
-        model_ios([signatures[0], Signature((text,), (), "second")], NO_CONSTRAINTS, images)
+        model_ios([signatures[0], Signature((text,), (), "second")], NO_CONSTRAINTS, images, TASK)
 
 
 @pytest.mark.parametrize(("name", "number"), [("keep_prob", 1.0), ("dropout_rate", 0.0), ("is_training", 0.0)])
 def test_a_number_beside_the_image_is_given_what_switches_it_off(images: Statistics, name: str, number: float) -> None:
     inputs = (Tensor("image", (None, 784), "float32"), Tensor(name, (), "float32"))
-    candidates = model_ios([Signature(inputs, (SCORES,))], NO_CONSTRAINTS, images)
+    candidates = model_ios([Signature(inputs, (SCORES,))], NO_CONSTRAINTS, images, TASK)
     assert {io.constants for io in candidates} == {((name, number),)}
     assert {(io.io_spec.input, io.io_spec.constants) for io in candidates} == {("image", ((name, number),))}
 

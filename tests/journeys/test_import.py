@@ -67,7 +67,7 @@ def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) ->
 
 def test_the_manifest_has_the_form_the_source_and_the_runner_up(zoo: Imported) -> None:
     manifest = json.loads((zoo.bundle.path / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["schema"] == "digitbench.bundle/3"
+    assert manifest["schema"] == "digitbench.bundle/4"
     model_io, imported = manifest["form"], manifest["imported"]
     assert (model_io["shape"], model_io["paper"], model_io["ink"], model_io["batch"]) == ([1, 28, 28], 0, 255, 1)
     assert model_io["output"]["name"] == "Plus214_Output_0"
