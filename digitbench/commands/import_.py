@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.commands.options import DatasetOption, TrainingDataOption, load_data, open_console, show_progress
+from digitbench.commands.options import (
+    DatasetOption,
+    TrainingDataOption,
+    bundle_data,
+    load_data,
+    open_console,
+    show_progress,
+)
 from digitbench.commands.outputs import print_answer, run_name
 from digitbench.commands.training_steps import summary
 from digitbench.errors import UsageError, unknown
@@ -104,6 +111,7 @@ def import_(
     """
     from digitbench import importing, plugins
     from digitbench.bundle import caveats
+    from digitbench.data import idx_files
     from digitbench.importing.guesses import LAYOUTS, Constraints
     from digitbench.importing.normalisations import NORMALISATIONS
     from digitbench.plugins.fitting import FITS
@@ -114,12 +122,14 @@ def import_(
 
     constraints = Constraints(
         _pixel_range(scale), inverted, _check_choice("--layout", layout, LAYOUTS), tensor,
-        _check_choice("--activation", activation, ACTIVATIONS), _check_choice("--fit", fit, FITS), signature,
+        _check_choice("--activation", activation, ACTIVATIONS),
+        _check_choice("--fit", {"squash": "resize"}.get(fit or "", fit), FITS), signature,
         _check_choice("--normalised", normalised, NORMALISATIONS),
     )  # fmt: skip
+    pictures = data is not None and data.is_dir() and not idx_files.find(data)
     options = importing.Options(
         name or "", constraints, _check_choice("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
-        output=str(output or ""), accept=accept,
+        output=str(output or ""), accept=accept, pictures=pictures,
     )  # fmt: skip
     console = open_console()
     with show_progress(console) as progress, native_output_held():
@@ -131,7 +141,8 @@ def import_(
         if convertible and export:
             from digitbench import export as exporters
 
-            failures = exporters.export(bundle, exporters.formats(), digits(), progress=progress)
+            used = bundle_data(bundle, None, progress) if options.pictures else digits()
+            failures = exporters.export(bundle, exporters.formats(), used, progress=progress)
     _print_summary(bundle, console)
     if convertible and not export:
         later = f"  exports    none; to write the other formats: digitbench export {bundle.path}"

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from msgspec.structs import replace
 
 from digitbench import plugins
 from digitbench.backend import Scores, Signature
 from digitbench.bundle import Artifact, Bundle, layers, naming, writing
-from digitbench.data import Dataset, Split
+from digitbench.data import Dataset
 from digitbench.errors import BundleError, UsageError
-from digitbench.importing import formats, labels_file, ranking, unsupported
+from digitbench.images.resizing import FITS
+from digitbench.importing import formats, labels_file, unsupported
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.normalisations import Statistics
+from digitbench.importing.pictures import Load, Material, better_fitted, size_taken
 from digitbench.importing.prober import Prober
-from digitbench.importing.search import IMAGES, MORE_IMAGES, Search
+from digitbench.importing.search import Search
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 from digitbench.system.files import sha256
 from digitbench.system.progress import Progress, Silent
 from digitbench.workers.pool import TIMEOUT, Pool, shared_images, write_images
-
-MOST_PIXELS = 2 * 10**8
-"""So many values training images have that are tried, at most."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,8 @@ class Options:
         what that option chose before.
     accept
         The user takes the model also where no guess of its I/O fits well: stored, so that nobody is warned of it again.
+    pictures
+        The labelled images are pictures of any size, which are brought to the size that the model takes.
     """
 
     name: str = ""
@@ -62,10 +62,11 @@ class Options:
     timeout: float = TIMEOUT
     output: str = ""
     accept: bool = False
+    pictures: bool = False
 
 
 def import_model(
-    source: Path, dataset: Dataset | Callable[[], Dataset], target: Path | None = None, options: Options | None = None,
+    source: Path, dataset: Dataset | Load, target: Path | None = None, options: Options | None = None,
     *, progress: Progress | None = None,
 ) -> Bundle:  # fmt: skip
     """Make a bundle of a model.
@@ -77,7 +78,7 @@ def import_model(
         SavedModel folder.
     dataset
         Its training split says which model I/O is right, its test split how good the model is. Or what gives it: called
-        once, while the process starts that opens the model.
+        while the process starts that opens the model; of pictures afterwards, with the size that the model takes.
     target
         The bundle's folder; ``runs/<name>-<date>`` if None.
     options
@@ -88,7 +89,7 @@ def import_model(
     Raises
     ------
     BundleError
-        It is no such model, or not one that tells digits apart.
+        It is no such model, or not one that recognises these classes.
     UsageError
         A constraint can't be met, or the training split is empty.
     MissingRuntimeError
@@ -107,35 +108,34 @@ def import_model(
         shared = exit_stack.enter_context(shared_images())  # and beside them what the model is converted to
         pool = exit_stack.enter_context(Pool(shared, timeout=options.timeout))
         prober = Prober(source, model_format, pool)
-        dataset = dataset() if callable(dataset) else dataset
-        if not len(dataset.train):
-            raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
-        most = min(MORE_IMAGES, max(IMAGES, MOST_PIXELS // dataset.task.pixels))
-        indices = np.random.default_rng(0).permutation(len(dataset.train))[:most]
-        labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
-        pixels = np.concatenate([labelled.pixels, ranking.shifted(labelled.pixels), dataset.test.pixels])
-        write_images(shared, pixels)
-        statistics = Statistics.of(dataset.train)
-        progress.update("opening it", 0, 1, plugin.name)
-        prober.wait()
-        progress.update("opening it", 1, 1, f"by {plugin.name}")
+        wanted: dict[str, Any] = {}
+        if options.pictures:
+            _wait(prober, plugin.name, progress)
+            wanted = {"image_size": size_taken(prober.signatures[0]), "fit": options.constraints.fit or FITS[0]}
+        material = Material.of(dataset(**wanted) if callable(dataset) else dataset)
+        write_images(shared, material.pixels)
+        if not options.pictures:
+            _wait(prober, plugin.name, progress)
         _refuse_tensor(options.output, prober.signatures)
         claim = exit_stack.enter_context(naming.claim(target, folder))
         known, outputs = prober.known, len(prober.signatures[0].outputs)
         precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
         labels = labels_file.find(source, model_format)
-        search = Search(prober, labelled, dataset.task, statistics, options.constraints, progress, labels)
+        task, statistics = material.dataset.task, Statistics.of(material.dataset.train)
+        search = Search(prober, material.labelled, task, statistics, options.constraints, progress, labels)
         try:
             model_io, found = search.best(formats.stated_accuracy(source, model_format), precision)
         except BundleError as exc:
             raise BundleError(f"{source}: {exc}") from exc
         if scaling := formats.own_scaling(source, model_format, known.get("layers", [])):
             found["notes"].append(scaling)
+        if options.pictures and callable(dataset) and not options.constraints.fit:
+            material = better_fitted(dataset, material, prober, model_io, shared)
         model_io = replace(model_io, code=trusted)
         facts: dict[str, Any] = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "recipe": {"name": name},
-            "output": {"shape": [None, dataset.task.classes], "dtype": "float32", "activation": model_io.activation},
+            "output": {"shape": [None, task.classes], "dtype": "float32", "activation": model_io.activation},
             "versions": writing.versions_with(plugin.runtime_versions()),
             "imported": {"source": str(source), "format": model_format, **found, "accepted": options.accept},
         }
@@ -145,18 +145,24 @@ def import_model(
                     prober.artifact, model_format, model_io, precision, draft, progress, outputs
                 )
                 facts[layers.KEY] = changed_layers or known.get("layers", [])
-                scores = _score_copy(prober, source, path, model_io, range(2 * len(labelled), len(pixels)), progress)
+                scores = _score_copy(prober, source, path, model_io, material.test_numbers, progress)
                 artifact = Artifact.describe(draft, path, model_format, precision)
                 facts["form"] = model_io.to_json()
                 # A copy has all that lies in several files; what Keras wrote anew isn't what came.
                 taken_in = sha256(source) if model_format == formats.KERAS else artifact.sha256
                 facts["imported"]["sha256"] = taken_in
-                writing.write(draft, facts, dataset, artifact, model_format, scores)
+                writing.write(draft, facts, material.dataset, artifact, model_format, scores)
         except OSError as exc:
             raise BundleError(f"{claim.path}: can't be written: {exc.strerror or exc}") from exc
     bundle = Bundle(claim.path)
     unsupported.try_others(bundle, progress)
     return bundle
+
+
+def _wait(prober: Prober, backend: str, progress: Progress) -> None:
+    progress.update("opening it", 0, 1, backend)
+    prober.wait()
+    progress.update("opening it", 1, 1, f"by {backend}")
 
 
 def _score_copy(

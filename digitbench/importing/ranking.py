@@ -114,15 +114,17 @@ def ranked(trials: Sequence[Trial], share: float = 0.0) -> list[Trial]:
     hence the shifted ones. Few models divide an image by its norm, or standardise its pixels; most images look nearly
     alike then and with a mean and deviation of all: without a clear lead a plain range of pixels comes before.
 
-    Nearly is by `NEARLY_BEST_GAP`, or by that `share` of the images that the best has wrong: where many are, chance
-    alone makes a difference.
+    Nearly is by `NEARLY_BEST_GAP`. With a `share` it is also by that share of the images that the best has wrong, or
+    where McNemar's test sees no difference: where many are wrong, or images are few, chance alone makes one.
     """
     most = max(trial.accuracy for trial in trials)
     least = most - max(NEARLY_BEST_GAP, share * (1 - most))
-    first, *others = sorted(
-        trials, key=lambda trial: (0, trial.surprise) if trial.accuracy >= least else (1, -trial.accuracy)
-    )
-    plain = next((trial for trial in others if not _is_rare(trial) and trial.accuracy >= least), None)
+    nearly_best = [trial for trial in trials if trial.accuracy >= least]
+    if share:
+        nearly_best += [trial for trial in level_with_best(trials) if trial not in nearly_best]
+    others = sorted((trial for trial in trials if trial not in nearly_best), key=lambda trial: -trial.accuracy)
+    first, *others = [*sorted(nearly_best, key=lambda trial: trial.surprise), *others]
+    plain = next((trial for trial in others if not _is_rare(trial) and trial in nearly_best), None)
     if plain and _is_rare(first) and not _is_ahead(first, plain):
         others.remove(plain)
         return [plain, first, *others]
