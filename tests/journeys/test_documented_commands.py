@@ -76,6 +76,9 @@ def workplace(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
             "bench", "--backend", "tflite", "--batch-size", "1", "--seconds", "0.05", "--json", name, cwd=folder
         )
         assert done.returncode == 0, done.stderr
+    results = folder / "runs" / "mine" / "results"
+    results.mkdir(exist_ok=True)
+    shutil.copy(folder / "before.json", results)
     return folder
 
 
