@@ -108,14 +108,8 @@ def import_model(
         shared = exit_stack.enter_context(shared_images())  # and beside them what the model is converted to
         pool = exit_stack.enter_context(Pool(shared, timeout=options.timeout))
         prober = Prober(source, model_format, pool)
-        wanted: dict[str, Any] = {}
-        if options.pictures:
-            _wait(prober, plugin.name, progress)
-            wanted = {"image_size": size_taken(prober.signatures[0]), "fit": options.constraints.fit or FITS[0]}
-        material = Material.of(dataset(**wanted) if callable(dataset) else dataset)
+        material = _material(dataset, prober, plugin.name, options, progress)
         write_images(shared, material.pixels)
-        if not options.pictures:
-            _wait(prober, plugin.name, progress)
         _refuse_tensor(options.output, prober.signatures)
         claim = exit_stack.enter_context(naming.claim(target, folder))
         known, outputs = prober.known, len(prober.signatures[0].outputs)
@@ -159,10 +153,19 @@ def import_model(
     return bundle
 
 
-def _wait(prober: Prober, backend: str, progress: Progress) -> None:
+def _material(
+    dataset: Dataset | Load, prober: Prober, backend: str, options: Options, progress: Progress
+) -> Material:  # fmt: skip
+    """Wait until the model is open, and load images meanwhile; pictures afterwards, at the size that it takes."""
+    material = None if options.pictures else Material.of(dataset() if callable(dataset) else dataset)
     progress.update("opening it", 0, 1, backend)
     prober.wait()
     progress.update("opening it", 1, 1, f"by {backend}")
+    if material is None:
+        assert callable(dataset)
+        size, fit = size_taken(prober.signatures[0]), options.constraints.fit or FITS[0]
+        material = Material.of(dataset(image_size=size, fit=fit))
+    return material
 
 
 def _score_copy(
