@@ -275,6 +275,9 @@ class Backend(ABC):
     title: ClassVar[str] = ""
     """Optional: what texts call it as a reference, if not by its name: ``"Keras"``."""
 
+    only_named: ClassVar[bool] = False
+    """Optional: it is measured only if asked for by name."""
+
     trained: ClassVar[bool] = False
     """Optional: models are trained in its `format`, and exports made from that. It holds for one backend."""
 
