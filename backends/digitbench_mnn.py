@@ -107,7 +107,7 @@ labels = model.getSessionOutput(session).getNumpyData().argmax(axis=1)
         # They own what the two views of memory below lead to.
         ends = self._tensor(self._input), self._model.getSessionOutput(self._session, self._output)
         if IN_BLOCKS in [tensor.getDimensionType() for tensor in ends]:
-            raise BackendError("it takes or gives channels in blocks of four; convert it with --keepInputFormat")
+            raise BackendError("it takes or gives channels in blocks of four; only plain arrays can be handed over")
         self._ends: Any = ends
         self._images, self._scores = (tensor.getNumpyData() for tensor in ends)
         self.steps = Steps(

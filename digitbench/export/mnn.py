@@ -17,7 +17,8 @@ from digitbench.records.precisions import FP16, FP32, WEIGHTS8
 # `MNN.tools` does both when it is imported. In a process of its own, since it writes to standard output, and ends the
 # process at what it doesn't know.
 CONVERT = "import sys, _tools; sys.exit(not _tools.mnnconvert(sys.argv))"
-FIXED = ("--framework", "ONNX", "--bizCode", "digitbench", "--keepInputFormat", "1")
+# Not `--keepInputFormat 1`: convolutions over images with their channels last are wrong then.
+FIXED = ("--framework", "ONNX", "--bizCode", "digitbench")
 OPTIONS: dict[str, tuple[str, ...]] = {FP32: (), FP16: ("--fp16",), WEIGHTS8: ("--weightQuantBits", "8")}
 
 
@@ -35,18 +36,25 @@ class MnnExporter(Exporter):
     def write(self, job: ExportJob, target: Path) -> None:
         """See `Exporter.write`."""
         with tempfile.TemporaryDirectory() as folder:
-            source, written = Path(folder) / "model.onnx", Path(folder) / "model.mnn"
+            source = Path(folder) / "model.onnx"
             OnnxExporter().write(replace(job, precision=FP32, fp32=None), source)
-            paths = ["--modelFile", str(source), "--MNNModel", str(written)]
-            done = subprocess.run(
-                [sys.executable, "-P", "-c", CONVERT, *FIXED, *paths, *OPTIONS[job.precision]],
-                capture_output=True, text=True, errors="replace",
-            )  # fmt: skip
-            if done.returncode or not written.is_file():
-                last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-                raise ValueError(f"MNN's converter ended with {done.returncode}: {' '.join(last)}")
-            target.write_bytes(written.read_bytes())
+            convert(source, target, job.precision)
 
     def unable(self, model: Any, precision: str) -> str:
         """See `Exporter.unable`."""
         return "" if precision == FP32 else f"MNN's converter takes models in fp32, and the model is {precision}"
+
+
+def convert(source: Path, target: Path, precision: str) -> None:
+    """Convert an ONNX file in fp32.
+
+    Raises
+    ------
+    ValueError
+        MNN's converter can't.
+    """
+    command = [sys.executable, "-P", "-c", CONVERT, *FIXED, *OPTIONS[precision], "--modelFile", str(source)]
+    done = subprocess.run([*command, "--MNNModel", str(target)], capture_output=True, text=True, errors="replace")
+    if done.returncode or not target.is_file():
+        last = " ".join((done.stdout + done.stderr).strip().splitlines()[-1:])
+        raise ValueError(f"MNN's converter ended with {done.returncode}: {last}")
