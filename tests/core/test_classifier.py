@@ -201,7 +201,7 @@ def test_the_order_names_our_six_and_tensorflow_last() -> None:
 
     native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
     assert set(plugins.usual_order()) == native
-    assert plugins.usual_order() == ["tflite", "onnx", "openvino", "numpy", "savedmodel", "keras"]
+    assert plugins.usual_order() == ["tflite", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras"]
 
 
 @pytest.mark.usefixtures("plugins")

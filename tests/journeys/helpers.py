@@ -29,17 +29,19 @@ from digitbench.errors import BundleError
 
 PRECISIONS = {
     "keras": ("fp32",),
+    "mnn": ("fp32", "fp16", "int8-weights"),
     "numpy": ("fp32",),
     "onnx": ("fp32", "fp16", "dynamic", "int8"),
     "openvino": ("fp32", "fp16", "int8"),
     "savedmodel": ("fp32",),
     "tflite": ("fp32", "fp16", "dynamic", "int8"),
+    "tract": ("fp32", "fp16", "dynamic", "int8"),
 }
 """What each backend is measured in where nothing else is asked for."""
 
 BACKENDS = tuple(PRECISIONS)
 CANDIDATES = [(name, precision) for name, precisions in PRECISIONS.items() for precision in precisions]
-OPENED_FORMATS = {"numpy": "npz", "openvino": "onnx"}
+OPENED_FORMATS = {"numpy": "npz", "openvino": "onnx", "tract": "onnx"}
 
 
 def artifact_of(bundle: Bundle, backend: str, precision: str) -> Artifact:

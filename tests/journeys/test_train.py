@@ -95,6 +95,7 @@ def test_every_artifact_is_recorded_with_its_size_checksum_and_check(trained: Bu
         ("keras", "fp32"): None, ("savedmodel", "fp32"): "savedmodel", ("npz", "fp32"): "numpy",
         **{("tflite", precision): "tflite" for precision in EXPORTED},
         **{("onnx", precision): "onnx" for precision in EXPORTED},
+        **{("mnn", precision): "mnn" for precision in ("fp32", "fp16", "int8-weights")},
     }  # fmt: skip
     for (name, precision), entry in recorded.items():
         path = trained.path / entry["path"]
