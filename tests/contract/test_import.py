@@ -37,8 +37,8 @@ LABELS = json.loads((MODELS / "keras2-labels.json").read_text(encoding="utf-8"))
 """What Keras 2 itself said of the test images: see the README there."""
 
 OPENED_BY = {
-    "onnx": ("onnx", "openvino", "tract", "onnx-reference"), "tflite": ("tflite", "openvino"), "openvino": ("openvino",), "keras": (),
-    "savedmodel": (),
+    "onnx": ("onnx", "openvino", "tract", "onnx-reference"), "tflite": ("tflite", "openvino"),
+    "openvino": ("openvino",), "keras": (), "savedmodel": (),
 }  # fmt: skip
 
 

@@ -181,7 +181,7 @@ class Good(Exporter):
 
 def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install: Install) -> None:
     install("my_exporter", EXPORTER, group="digitbench.exporters")
-    assert [*plugins.exporters()] == ["mine", "npz", "onnx", "savedmodel", "tflite"]
+    assert [*plugins.exporters()] == ["mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
 
@@ -211,7 +211,7 @@ RUNTIMES = {
     "onnx": ["onnxruntime"],
     "openvino": ["openvino"],
     "tract": ["tract"],
-    "mnn": ["MNN"],
+    "mnn": ["mnn"],
     "onnx-reference": ["onnx"],
     "numpy": ["numpy"],
 }
