@@ -44,8 +44,8 @@ session = model.createSession({"backend": "CPU", "numThread": {threads}})
 # The next two lines once for each batch size:
 model.resizeTensor(model.getSessionInput(session), images.shape)
 model.resizeSession(session)
-# Images are written where the session has its input: it would read memory
-# that is freed by then, were they given by fromNumpy or copyFrom.
+# Images are written where the session has its input: given by fromNumpy or
+# copyFrom they lead to wrong labels.
 model.getSessionInput(session).getNumpyData()[...] = images
 model.runSession(session)
 labels = model.getSessionOutput(session).getNumpyData().argmax(axis=1)

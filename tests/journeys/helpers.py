@@ -116,7 +116,7 @@ def _heed_interrupts() -> None:
 
 def table_rows(printed: str) -> list[dict[str, str]]:
     """The rows of the one table that was printed: each cell by its column's head, of which the last line counts."""
-    names = "|".join(("backend", *BACKENDS))
+    names = "|".join(("backend", *BACKENDS, "onnx-reference"))
     lines = [
         line for line in printed.splitlines()
         if re.match(rf"\s*(?:rank|[▸✗])?\s*(?:\d+=?)?\s*(?:{names})\s{{2,}}", line)
