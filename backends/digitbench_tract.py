@@ -65,6 +65,7 @@ labels = state.run([images])[0].to_numpy().argmax(axis=1)
                 given = _tensor("", str(model.into_model().output_fact(self._output))).shape
                 self._io_spec = io_spec.declared((None, *taken), given)
             self._bind(self._io_spec.batch or 1)
+            self.predict(np.zeros(self._shape, self._dtype))  # what it can't compute it says only when it runs
 
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
