@@ -270,7 +270,9 @@ class BackendContract:
         self, backend_class: type[Backend], bundle: Bundle, artifact: Path, threads: int
     ) -> None:  # fmt: skip
         reported_threads, cpu_share = in_fresh_process(
-            f"backend = make({str(artifact)!r}, {threads})\n"
+            "from digitbench.errors import ThreadsError\n"
+            f"try: backend = make({str(artifact)!r}, {threads})\n"
+            f"except ThreadsError:\n    assert {threads} > 1, 'one thread must do'\n    say(None, 0), sys.exit()\n"
             f"batch = np.random.default_rng(0).random({(2048, *bundle.task.image_shape)}, np.float32)\n"
             "for _ in range(3): backend.predict(batch)\n"
             "wall, cpu = time.perf_counter(), time.process_time()\n"

@@ -64,7 +64,7 @@ def candidates(
     bundle
         Holds the artifacts.
     names
-        Backends, each possibly a list with commas; if empty, all that plugins announce.
+        Backends, each possibly a list with commas; if empty, all that plugins announce, but those that want a name.
     batch_sizes
         None to evaluate only.
     threads
@@ -88,7 +88,7 @@ def candidates(
         A backend has a name that digitbench itself needs.
     """
     names = list(dict.fromkeys(part for name in names for part in name.split(",")))
-    selected_plugins = [plugins.find(name) for name in names] or list(plugins.discover().values())
+    selected_plugins = [plugins.find(name) for name in names] or plugins.unnamed()
     result: list[Candidate] = []
     artifacts: Mapping[str, Artifact | DigitbenchError]
     for plugin in selected_plugins:

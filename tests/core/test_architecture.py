@@ -20,6 +20,9 @@ RUNTIMES = {
     "digitbench_onnx": {"onnxruntime"},
     "digitbench_openvino": {"openvino"},
     "digitbench_numpy": {"threadpoolctl"},
+    "digitbench_tract": {"tract"},
+    "digitbench_mnn": {"MNN"},
+    "digitbench_onnx_reference": {"onnx", "threadpoolctl"},
 }
 SHARED = {"digitbench_tensorflow": {"digitbench_keras", "digitbench_savedmodel"}}
 """What several adapters of one engine share, and which they are."""
@@ -208,7 +211,7 @@ def test_an_import_that_is_allowed_is_let_through(path: str, source: str) -> Non
 
 # --- who names adapters --------------------------------------------------------------------------------------------
 
-NAMES = {name.removeprefix("digitbench_") for name in RUNTIMES}
+NAMES = {name.removeprefix("digitbench_").replace("_", "-") for name in RUNTIMES}
 MAY_NAME = ("digitbench/export/", "digitbench/importing/formats.py", "digitbench/measure/native_tools.py")
 
 
@@ -312,7 +315,10 @@ def test_importing_digitbench_loads_nothing_else() -> None:
 def test_nothing_heavy_is_loaded(statement: str, needed: set[str], never: set[str]) -> None:
     loaded = loaded_by(statement)
     assert needed <= loaded
-    assert not (never | {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert"}) & loaded
+    assert (
+        not (never | {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx"})
+        & loaded
+    )
 
 
 def test_the_names_of_the_package_are_all_there() -> None:

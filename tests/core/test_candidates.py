@@ -100,7 +100,7 @@ def test_a_precision_that_the_bundle_lacks_costs_the_others_nothing(trained: Bun
         for candidate in chosen
         if not candidate.artifact
     }
-    assert set(absent) == {(name, "int8") for name in ("onnx", "openvino", "tflite")}
+    assert set(absent) == {(name, "int8") for name in ("onnx", "openvino", "tflite", "tract")}
     assert absent["onnx", "int8"].mend == f"digitbench export {bundle.path} --format onnx --precision int8"
     # By name as well, as long as there is something to measure.
     assert len(candidates(bundle, ["onnx,tflite"], [1], [1], ["fp32", "int8"])) == 4

@@ -12,6 +12,7 @@ import pytest
 
 from core.helpers import announce, one_printable_line
 from digitbench import plugins
+from digitbench.backend import DASHES
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
 from digitbench.system.packages import install_command
 
@@ -26,7 +27,7 @@ class Good(Backend):
     def predict(self, images): ...
     def close(self): ...
 """
-NATIVE = ["keras", "numpy", "onnx", "openvino", "savedmodel", "tflite"]
+NATIVE = ["keras", "mnn", "numpy", "onnx", "onnx-reference", "openvino", "savedmodel", "tflite", "tract"]
 Install = Callable[..., None]
 
 
@@ -134,8 +135,9 @@ def test_a_class_that_is_not_there_is_refused(install: Install) -> None:
 
 def test_ours_are_told_apart_in_charts_by_colour_shape_and_dash() -> None:
     styles = [backend_class.style for name, backend_class in plugins.classes().items() if name in NATIVE]
-    for part in ("colour", "shape", "dash"):
+    for part in ("colour", "shape"):
         assert len({getattr(style, part) for style in styles}) == len(NATIVE)
+    assert {style.dash for style in styles if style} == set(DASHES), "there are fewer dashes than backends"
 
 
 @pytest.mark.parametrize("style", [("red", "circle", "dot"), ("#0072b2", "blob", "dot"), ("#0072b2", "circle", "-")])
@@ -149,7 +151,17 @@ def test_a_style_that_no_chart_knows_is_refused_when_the_class_is_loaded(install
 def test_one_with_a_place_is_among_those_that_are_taken_without_a_name(install: Install) -> None:
     install("my_backend", GOOD.replace('npz"', 'npz"\n    order = 15'))
     install("your_backend", names={"yours": "Good"})
-    assert plugins.usual_order() == ["tflite", "mine", "onnx", "openvino", "numpy", "savedmodel", "keras"]
+    assert plugins.usual_order() == [
+        "tflite",
+        "mine",
+        "onnx",
+        "openvino",
+        "tract",
+        "mnn",
+        "numpy",
+        "savedmodel",
+        "keras",
+    ]
 
 
 def test_a_reference_is_called_by_its_title_or_by_its_name() -> None:
@@ -169,7 +181,7 @@ class Good(Exporter):
 
 def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install: Install) -> None:
     install("my_exporter", EXPORTER, group="digitbench.exporters")
-    assert [*plugins.exporters()] == ["mine", "npz", "onnx", "savedmodel", "tflite"]
+    assert [*plugins.exporters()] == ["mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
 
@@ -198,6 +210,9 @@ RUNTIMES = {
     "tflite": ["ai-edge-litert"],
     "onnx": ["onnxruntime"],
     "openvino": ["openvino"],
+    "tract": ["tract"],
+    "mnn": ["mnn"],
+    "onnx-reference": ["onnx"],
     "numpy": ["numpy"],
 }
 

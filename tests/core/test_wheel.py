@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ADAPTERS = {f"digitbench_{name}.py" for name in ("keras", "savedmodel", "tflite", "onnx", "openvino", "numpy")}
+NAMES = ("keras", "savedmodel", "tflite", "onnx", "openvino", "numpy", "tract", "mnn", "onnx_reference")
+ADAPTERS = {f"digitbench_{name}.py" for name in NAMES}
 
 
 @pytest.fixture(scope="module")

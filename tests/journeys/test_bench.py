@@ -33,13 +33,13 @@ QUICK_SECONDS = 0.3
 LEAST = ("-b", "numpy", "--batch-size", "1", "--seconds", "0.05", "--generations", "1")
 DISTRIBUTIONS = {
     "keras": "keras", "numpy": "numpy", "onnx": "onnxruntime", "openvino": "openvino", "savedmodel": "tensorflow",
-    "tflite": "ai-edge-litert",
+    "tflite": "ai-edge-litert", "tract": "tract", "mnn": "mnn",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple[Finished, dict[str, Any]]:
-    """All six in every precision with --quick: the finished command, and its JSON."""
+    """All in every precision with --quick: the finished command, and its JSON."""
     folder = tmp_path_factory.mktemp("quick")
     done = run_cli("bench", trained.path, "--quick", "--batch-size", "1", "--json", "found.json", cwd=folder)
     assert done.returncode == 0, done.stderr

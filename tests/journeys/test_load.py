@@ -33,7 +33,7 @@ for backend, precision in json.load(sys.stdin):
 """
 RUNTIMES = {
     "keras": "Keras", "numpy": "NumPy", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "savedmodel": "TensorFlow",
-    "tflite": "LiteRT",
+    "tflite": "LiteRT", "tract": "tract", "mnn": "MNN",
 }  # fmt: skip
 
 
