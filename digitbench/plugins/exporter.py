@@ -70,6 +70,8 @@ class Exporter(ABC):
         """Say what the core can't use of what it says of itself, announced by that name; empty if nothing."""
         if (format := getattr(self, "format", None)) != name:
             return f"its format is {format!r}, and its entry point's name {name!r}"
+        if self.source == name:
+            return "it is made from itself"
         known_precisions = (*EXPORTED, WEIGHTS8)
         unknown_precisions = {*self.precisions, *self.batch_dependent}.difference(known_precisions)
         if unknown_precisions or not self.precisions:

@@ -174,7 +174,7 @@ EXPORTER = """
 from digitbench.plugins.exporter import Exporter
 
 class Good(Exporter):
-    format, suffix, precisions = "mine", ".mine", ("fp32", "int8")
+    format, precisions = "mine", ("fp32", "int8")
     def write(self, job, target): ...
 """
 
@@ -188,7 +188,8 @@ def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install
 
 def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Install) -> None:
     install("my_exporter", GOOD, group="digitbench.exporters")
-    message = refusal(PluginError, plugins.exporters)
+    message = refusal(PluginError, plugins.find_exporter("mine").exporter)
+    assert [*plugins.exporters()] == ["mnn", "npz", "onnx", "savedmodel", "tflite"], "the others can be used"
     assert (
         "exporter 'mine' of my-exporter: my_exporter:Good is not a subclass of digitbench.plugins.exporter" in message
     )
@@ -198,7 +199,7 @@ def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Ins
 
 def test_an_exporter_that_lacks_a_member_is_refused(install: Install) -> None:
     install("my_exporter", EXPORTER.replace("def write", "def wrote"), group="digitbench.exporters")
-    message = refusal(PluginError, plugins.exporters)
+    message = refusal(PluginError, plugins.find_exporter("mine").exporter)
     assert message == "exporter 'mine' of my-exporter: my_exporter:Good lacks write; its author can add that"
 
 
