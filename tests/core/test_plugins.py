@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.helpers import announce, one_printable_line
-from digitbench import plugins
+from digitbench import export, plugins
 from digitbench.backend import DASHES
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
 from digitbench.system.packages import install_command
@@ -184,6 +184,26 @@ def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install
     assert [*plugins.exporters()] == ["mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
+    assert "mine" in export.formats(), "where nobody names a format, it is written too"
+
+
+def test_an_exporter_whose_requirement_is_missing_is_only_written_if_named(install: Install) -> None:
+    install("my_exporter", EXPORTER, group="digitbench.exporters", requires=["digitbench", "no-such-runtime"])
+    assert "mine" in plugins.exporters()
+    assert "mine" not in export.formats()
+    message = refusal(MissingRuntimeError, lambda: export.require(["mine"]))
+    assert message == "exporting mine needs no-such-runtime, not installed here; run: pip install my-exporter"
+
+
+@pytest.mark.parametrize(
+    ("precisions", "problem"),
+    [('("int4",)', "its precisions are int4; known are fp32, fp16, dynamic, int8, int8-weights"),
+     ("()", "its precisions are none; known are fp32, fp16, dynamic, int8, int8-weights")],
+)  # fmt: skip
+def test_what_an_exporter_says_of_itself_must_be_known(install: Install, precisions: str, problem: str) -> None:
+    install("my_exporter", EXPORTER.replace('("fp32", "int8")', precisions), group="digitbench.exporters")
+    message = refusal(PluginError, plugins.find_exporter("mine").exporter)
+    assert message == f"exporter 'mine' of my-exporter: {problem}; its author can change that"
 
 
 def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Install) -> None:
