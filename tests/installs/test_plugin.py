@@ -1,4 +1,4 @@
-"""A third party's plugin, installed as its users do, is listed, writes its format, is timed and held to the contract."""
+"""A third party's plugin, installed as its users do, is listed, writes its format, is timed and passes the contract."""
 
 from __future__ import annotations
 
