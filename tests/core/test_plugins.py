@@ -8,12 +8,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from journeys.helpers import copied
 
 from core.helpers import announce, one_printable_line
+from core.test_export import CROPPED
 from digitbench import export, plugins
 from digitbench.backend import DASHES
+from digitbench.bundle import Bundle
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
+from digitbench.plugins.exporter import ExportJob
 from digitbench.system.packages import install_command
 
 GOOD = """
@@ -193,6 +198,32 @@ def test_an_exporter_whose_requirement_is_missing_is_only_written_if_named(insta
     assert "mine" not in export.formats()
     message = refusal(MissingRuntimeError, lambda: export.require(["mine"]))
     assert message == "exporting mine needs no-such-runtime, not installed here; run: pip install my-exporter"
+
+
+MADE_FROM_NPZ = """
+from digitbench.plugins.exporter import Exporter
+
+class Good(Exporter):
+    format, source = "mine", "npz"
+    def write(self, job, target):
+        assert job.model is None
+        target.write_bytes(job.source.read_bytes())
+"""
+
+
+def test_an_exporter_reads_its_source_from_the_bundle_or_it_is_written_first(
+    install: Install, untrained: Bundle, tmp_path: Path
+) -> None:
+    install("my_exporter", MADE_FROM_NPZ, group="digitbench.exporters")
+    bundle, job = copied(untrained, tmp_path), ExportJob(CROPPED, "fp32", np.empty(0))
+    held, made = tmp_path / "held", tmp_path / "made"
+    export.write("mine", job, held, bundle)
+    source = bundle.open(bundle.find("npz"))
+    assert held.read_bytes() == source.read_bytes()
+    source.write_bytes(b"changed since it was recorded")
+    export.write("mine", job, made, bundle)
+    with np.load(made) as stored:
+        assert "window" in stored, "of the model, not of the bundle"
 
 
 @pytest.mark.parametrize(
