@@ -225,8 +225,15 @@ def _writable(names: Sequence[str], model: Any, model_precision: str, bundle: Bu
 
 def _why_not(name: str, model: Any, precision: str) -> str:
     """Say why a Keras model can't be written in a format, or in what that is made from."""
-    exporter = plugins.find_exporter(name).exporter()
-    return exporter.unable(model, precision) or (_why_not(exporter.source, model, precision) if exporter.source else "")
+    plugin = plugins.find_exporter(name)
+    exporter = plugin.exporter()
+    try:
+        why = exporter.unable(model, precision)
+    except Exception as exc:
+        if plugin.is_native or is_verbose():
+            raise
+        why = f"its exporter can't say whether it holds the model: {reason(exc)}"
+    return why or (_why_not(exporter.source, model, precision) if exporter.source else "")
 
 
 def source_in(bundle: Bundle, format: str) -> Path | None:

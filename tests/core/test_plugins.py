@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from journeys.helpers import copied
 
-from core.helpers import announce, one_printable_line
-from core.test_export import CROPPED
+from core.helpers import GOOD, Install, refusal
 from digitbench import export, plugins
 from digitbench.backend import DASHES
-from digitbench.bundle import Bundle
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
-from digitbench.plugins.exporter import ExportJob
 from digitbench.system.packages import install_command
 
-GOOD = """
-from digitbench.backend import Backend
-
-class Good(Backend):
-    format = "npz"
-    def __init__(self, artifact, *, threads): ...
-    @property
-    def runtime(self): ...
-    def predict(self, images): ...
-    def close(self): ...
-"""
 NATIVE = ["keras", "mnn", "numpy", "onnx", "onnx-reference", "openvino", "savedmodel", "tflite", "tract"]
-Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Announce plugins in a folder on `sys.path`, and forget their modules after."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def call(module: str, code: str = GOOD, **options: object) -> None:
-        announce(tmp_path, module, code, **{"names": {"mine": "Good"}, **options})  # type: ignore[arg-type]
-
-    yield call
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
-def refusal(error_type: type[BackendError], call: Callable[[], object]) -> str:
-    with pytest.raises(error_type) as caught:
-        call()
-    assert one_printable_line(str(caught.value))
-    return str(caught.value)
-
 
 # --- what there is -------------------------------------------------------------------------------------------------
 
@@ -190,51 +150,6 @@ def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
     assert "mine" in export.formats(), "where nobody names a format, it is written too"
-
-
-def test_an_exporter_whose_requirement_is_missing_is_only_written_if_named(install: Install) -> None:
-    install("my_exporter", EXPORTER, group="digitbench.exporters", requires=["digitbench", "no-such-runtime"])
-    assert "mine" in plugins.exporters()
-    assert "mine" not in export.formats()
-    message = refusal(MissingRuntimeError, lambda: export.require(["mine"]))
-    assert message == "exporting mine needs no-such-runtime, not installed here; run: pip install my-exporter"
-
-
-MADE_FROM_NPZ = """
-from digitbench.plugins.exporter import Exporter
-
-class Good(Exporter):
-    format, source = "mine", "npz"
-    def write(self, job, target):
-        assert job.model is None
-        target.write_bytes(job.source.read_bytes())
-"""
-
-
-def test_an_exporter_reads_its_source_from_the_bundle_or_it_is_written_first(
-    install: Install, untrained: Bundle, tmp_path: Path
-) -> None:
-    install("my_exporter", MADE_FROM_NPZ, group="digitbench.exporters")
-    bundle, job = copied(untrained, tmp_path), ExportJob(CROPPED, "fp32", np.empty(0))
-    held, made = tmp_path / "held", tmp_path / "made"
-    export.write("mine", job, held, bundle)
-    source = bundle.open(bundle.find("npz"))
-    assert held.read_bytes() == source.read_bytes()
-    source.write_bytes(b"changed since it was recorded")
-    export.write("mine", job, made, bundle)
-    with np.load(made) as stored:
-        assert "window" in stored, "of the model, not of the bundle"
-
-
-@pytest.mark.parametrize(
-    ("precisions", "problem"),
-    [('("int4",)', "its precisions are int4; known are fp32, fp16, dynamic, int8, int8-weights"),
-     ("()", "its precisions are none; known are fp32, fp16, dynamic, int8, int8-weights")],
-)  # fmt: skip
-def test_what_an_exporter_says_of_itself_must_be_known(install: Install, precisions: str, problem: str) -> None:
-    install("my_exporter", EXPORTER.replace('("fp32", "int8")', precisions), group="digitbench.exporters")
-    message = refusal(PluginError, plugins.find_exporter("mine").exporter)
-    assert message == f"exporter 'mine' of my-exporter: {problem}; its author can change that"
 
 
 def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Install) -> None:
