@@ -376,7 +376,7 @@ def random_bundle(
     bundle = Bundle(folder)
     for name in [format] if isinstance(format, str) else format:
         model = None if source_in(bundle, name) else _keras_model(arrays)
-        path = artifact.with_suffix(f".{name}")
+        path = artifact.with_name(plugins.find_exporter(name).exporter().file_name(FP32))
         write_format(name, ExportJob(model, FP32, dataset.train.head(1).images), path, bundle)
         bundle.record(Artifact.describe(folder, path, name))
     return bundle

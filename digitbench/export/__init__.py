@@ -266,7 +266,7 @@ def write(format: str, job: ExportJob, target: Path, bundle: Bundle) -> None:
         if exporter.source:
             source = source_in(bundle, format)
             if source is None:
-                source = Path(folder) / f"model.{exporter.source}"
+                source = Path(folder) / plugins.find_exporter(exporter.source).exporter().file_name(FP32)
                 write(exporter.source, replace(job, precision=FP32, fp32=None), source, bundle)
             job = replace(job, model=None, source=source)
         with plugin.explain_missing():
@@ -302,7 +302,7 @@ class _Exports:
         exporter = plugins.exporters()[format]
         task = f"exporting {format} {precision}" if len(exporter.precisions) > 1 else f"exporting {format}"
         self.progress.update(task, 0, 2)
-        target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}.{format}"
+        target = self.bundle.path / bundles.ARTIFACTS / exporter.file_name(precision)
         try:
             with ExitStack() as exit_stack:  # an artifact and its checksum, from one export of several at the same time
                 with written_beside(target, replace_folder=True) as draft:

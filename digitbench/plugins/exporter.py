@@ -42,7 +42,10 @@ class Exporter(ABC):
     """One format. Its entry point has the format's name; what it needs is imported when it writes."""
 
     format: ClassVar[str]
-    """What it writes: ``"onnx"``. It is the suffix of the file or folder too."""
+    """What it writes: ``"onnx"``. The name of the file or folder ends with it."""
+
+    suffix: ClassVar[str] = ""
+    """What that name ends with after the format, where programs ask for it: ``".pte"``."""
 
     source: ClassVar[str] = ""
     """The format that it is made from, if not from the Keras model: ``"npz"`` or ``"onnx"``; see `ExportJob.source`."""
@@ -65,6 +68,10 @@ class Exporter(ABC):
     def missing(self) -> list[str]:
         """Name what it needs that is not installed, found without importing any."""
         return [module for module in self.needs if find_spec(module) is None]
+
+    def file_name(self, precision: str) -> str:
+        """Name the file or folder of a precision: ``"model-fp32.onnx"``; no other format has the same."""
+        return f"model-{precision}.{self.format}{self.suffix}"
 
     def problem(self, name: str) -> str:
         """Say what the core can't use of what it says of itself, announced by that name; empty if nothing."""

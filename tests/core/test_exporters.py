@@ -15,6 +15,7 @@ from digitbench import export, plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import MissingRuntimeError, PluginError
 from digitbench.plugins.exporter import ExportJob
+from digitbench.testing import random_bundle
 
 
 def test_an_exporter_whose_requirement_is_missing_is_only_written_if_named(install: Install) -> None:
@@ -29,7 +30,7 @@ MADE_FROM_NPZ = """
 from digitbench.plugins.exporter import Exporter
 
 class Good(Exporter):
-    format, source = "mine", "npz"
+    format, source, suffix = "mine", "npz", ".bin"
     def write(self, job, target):
         assert job.model is None
         target.write_bytes(job.source.read_bytes())
@@ -49,6 +50,13 @@ def test_an_exporter_reads_its_source_from_the_bundle_or_it_is_written_first(
     export.write("mine", job, made, bundle)
     with np.load(made) as stored:
         assert "window" in stored, "of the model, not of the bundle"
+
+
+def test_no_two_formats_have_one_file(install: Install, tmp_path: Path) -> None:
+    install("my_exporter", MADE_FROM_NPZ.replace(".bin", ".npz"), group="digitbench.exporters")
+    bundle = random_bundle(tmp_path / "run", format=["mine"])
+    names = [bundle.open(artifact).name for artifact in bundle.artifacts]
+    assert names == ["model-fp32.npz", "model-fp32.mine.npz"]
 
 
 def test_what_cant_hold_the_model_or_its_source_cant_is_left_out(

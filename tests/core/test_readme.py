@@ -57,7 +57,7 @@ def test_the_plugin_in_the_docs_is_the_example() -> None:
 @pytest.mark.parametrize("contract", [Backend, Exporter])
 def test_the_docs_have_everything_optional(contract: type) -> None:
     documented = set(re.findall(r"^\| (?:keyword )?`(\w+)", PAGES["docs/backends.md"], re.MULTILINE))
-    required = {"format", "extra", "missing", "problem", "formats", *contract.__abstractmethods__}  # type: ignore[attr-defined]
+    required = {"format", "extra", "missing", "problem", "file_name", "formats", *contract.__abstractmethods__}  # type: ignore[attr-defined]
     optional = {name for name in vars(contract) if not name.startswith("_")} - required
     assert optional - documented == set()
 
