@@ -21,7 +21,7 @@ from digitbench.testing import random_bundle
 from journeys.draw_server import DrawServer, expect_text, labels, started, stop
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, FilePayload
 
 NAMES = ("red circle", "blue square", "a sign whose name takes more room than a phone has")
 
@@ -80,7 +80,11 @@ def test_a_picture_is_shown_to_the_page_and_named(browser: Browser, server: Draw
         page.goto(server.address)
         expect_text(page, "h1", "Show a picture")
         expect_text(page, "#summary", "No picture yet")
-        page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": picture()})
+        # A chooser that is left open keeps the next from opening: each is given a picture. One listener stays for all:
+        # two `expect_file_chooser` in a row sometimes miss the second.
+        chosen: FilePayload = {"name": "a.png", "mimeType": "image/png", "buffer": picture()}
+        page.on("filechooser", lambda chooser: chooser.set_files(chosen))
+        page.locator("#paper").click()
         expect_text(page, "#summary", "|".join(NAMES))
         assert set(labels(page)) <= set(NAMES)
         assert sorted(page.locator("#bars .digit").all_inner_texts()) == sorted(NAMES)
@@ -88,13 +92,11 @@ def test_a_picture_is_shown_to_the_page_and_named(browser: Browser, server: Draw
         assert page.evaluate(f"[...{colours}]") == [200, 30, 30, 255]
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert serious_violations(page) == []
-        with page.expect_file_chooser():
-            page.locator("#paper").click()
         page.locator("#paper").focus()
-        with page.expect_file_chooser():
-            page.keyboard.press("Enter")
         page.keyboard.press("Escape")
         expect_text(page, "#summary", "No picture yet")
+        page.keyboard.press("Enter")
+        expect_text(page, "#summary", "|".join(NAMES))
         assert seen.errors == []
 
 
