@@ -57,7 +57,8 @@ with torch.inference_mode():
         with self._torch.inference_mode():
             # A copy, so that no layer can write into the images.
             answer = self._model(self._torch.tensor(images), training=False)
-            return np.array(self._flatten(answer)[self._index])
+            scores: Scores = self._flatten(answer)[self._index].numpy().copy()
+            return scores
 
     def close(self) -> None:
         """Drop the model; PyTorch itself stays in the process."""

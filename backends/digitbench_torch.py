@@ -77,25 +77,29 @@ labels = x.argmax(dim=1).numpy()
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
         check_images(images, self._io_spec)
-        self._put(images)
-        self._run()
-        return self._get()
+        # Without `inference_mode`, which takes 2.5 of 23 µs at batch 1: nothing here asks for a gradient to be recorded.
+        scores: Scores = self._forward(self._tensor(images)).numpy()  # of memory that PyTorch took in this call
+        return scores
+
+    def _tensor(self, images: Images) -> Any:
+        """Share memory with the images where they are contiguous: no layer writes into what it takes."""
+        values = images if self._window is None else images[self._window]
+        return self._torch.from_numpy(np.ascontiguousarray(values).reshape(len(images), -1))
+
+    def _forward(self, x: Any) -> Any:
+        addmm = self._torch.addmm
+        for kernel, bias, activation in self._layers:
+            x = activation(addmm(bias, x, kernel))
+        return x
 
     def _put(self, images: Images) -> None:
-        values = images if self._window is None else images[self._window]
-        # Shares memory with the images where they are contiguous: no layer writes into what it takes.
-        self._x: Any = self._torch.from_numpy(np.ascontiguousarray(values).reshape(len(images), -1))
+        self._x: Any = self._tensor(images)
 
     def _run(self) -> None:
-        with self._torch.inference_mode():
-            x = self._x
-            for kernel, bias, activation in self._layers:
-                x = activation(self._torch.addmm(bias, x, kernel))
-        self._x = x
+        self._x = self._forward(self._x)
 
     def _get(self) -> Scores:
-        scores: Scores = self._x.numpy()  # of memory that PyTorch took in this call
-        self._x = None
+        scores: Scores = self._x.numpy()
         return scores
 
     def close(self) -> None:
