@@ -35,7 +35,10 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 """
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
-        keras, tf = keras_on("tensorflow")
+        import tensorflow as tf
+
+        with keras_on("tensorflow"):
+            import keras
         self._version = str(keras.__version__)
         with opening(artifact, "Keras"):
             take_threads(tf, threads)
@@ -54,7 +57,10 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
         """See `Backend.signature`."""
-        keras, tf = keras_on("tensorflow")
+        import tensorflow as tf
+
+        with keras_on("tensorflow"):
+            import keras
         with opening(artifact, "Keras"):
             take_threads(tf, 1)
             return signature(load(keras, artifact, trusted))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +15,28 @@ from digitbench.errors import BackendError
 VARIABLE = "KERAS_BACKEND"
 
 
-def keras_on(engine: str) -> tuple[Any, Any]:
-    """Import an engine and Keras on it, as ``tensorflow``, ``jax`` or ``torch``; give both, Keras first.
+@contextmanager
+def keras_on(engine: str) -> Iterator[None]:
+    """Import Keras in here, on ``tensorflow``, ``jax`` or ``torch``; that one before it, so that Keras is whole.
 
     Raises
     ------
     BackendError
         Keras already runs on another one in this process.
     """
-    module = import_module(engine)  # if it is missing, this says so before Keras is half imported
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = engine
     try:
-        import keras
+        yield
     finally:
         if before is None:
             del os.environ[VARIABLE]
         else:
             os.environ[VARIABLE] = before
-    if (running := keras.backend.backend()) != engine:
-        raise BackendError(f"Keras already runs on {running} in this process, and can't change to {engine}; "
-                           "use another process")  # fmt: skip
-    return keras, module
+    running = sys.modules["keras"].backend.backend()
+    if running != engine:
+        message = f"Keras already runs on {running} in this process, and can't change to {engine}"
+        raise BackendError(f"{message}; use another process")
 
 
 def load(keras: Any, artifact: Path, trusted: bool) -> Any:

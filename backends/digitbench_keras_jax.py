@@ -37,7 +37,10 @@ labels = np.asarray(predict(images)).argmax(axis=1)
 """
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
-        keras, jax = keras_on("jax")
+        import jax
+
+        with keras_on("jax"):
+            import keras
         self._threads = take_threads(jax, threads)
         self._version, self._engine = str(keras.__version__), f"JAX {jax.__version__} CPU XLA"
         with opening(artifact, "Keras on JAX"):

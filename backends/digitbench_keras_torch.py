@@ -35,7 +35,10 @@ with torch.inference_mode():
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         os.environ.setdefault("KERAS_TORCH_DEVICE", "cpu")  # Keras reads it when it is imported; it prefers a GPU
-        keras, torch = keras_on("torch")
+        import torch
+
+        with keras_on("torch"):
+            import keras
         torch.set_num_threads(threads)
         self._torch: Any = torch
         self._version, self._engine = str(keras.__version__), f"PyTorch {torch.__version__} CPU"
