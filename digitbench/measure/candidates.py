@@ -97,10 +97,10 @@ def candidates(
             raise PluginError(f"{message}; uninstall it, or report this to its author")
         row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
         try:
-            plugin.require()
             backend_class = plugin.load()
-            if not names and bundle.can_never_hold(backend_class):
+            if not names and (bundle.can_never_hold(backend_class) or not _runs_any(bundle, backend_class, precisions)):
                 continue
+            plugin.require()
             reason = "" if names else unsupported.reason(bundle, plugin, backend_class)
             if reason:
                 say(unsupported.left_out(plugin.name, reason))
@@ -130,6 +130,13 @@ def candidates(
     if not result:
         raise UsageError(f"no backend to measure{' in ' * bool(precisions)}{', '.join(precisions)}")
     return result
+
+
+def _runs_any(bundle: Bundle, backend: type[Backend], precisions: Sequence[str]) -> bool:
+    """Say whether a backend, be it installed or not, can run one of these precisions; without any, it can."""
+    format = bundle.format_for(backend)
+    stored = [artifact.precision for artifact in bundle.artifacts if artifact.format == format]
+    return not precisions or not {*precisions}.isdisjoint([*plugins.runnable(backend, stored, format), *backend.makes])
 
 
 def _artifacts_by_precision(

@@ -17,8 +17,10 @@ from digitbench_npz import read
 from large_runtimes import LARGE
 from packaging.requirements import Requirement
 
+from digitbench import plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, BackendError, ThreadsError
+from digitbench.measure.candidates import candidates
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
@@ -106,6 +108,19 @@ def test_jax_keeps_the_threads_that_it_started_with(jax: Jax, monkeypatch: pytes
     with pytest.raises(ThreadsError, match=r"^JAX runs 2 threads in this process, and can't change to 1$"):
         digitbench_jax_threads.take_threads(jax, 1)
     assert os.environ["NPROC"] == "7"
+
+
+def test_a_missing_one_is_a_row_with_its_line_where_it_could_run(untrained: Bundle, monkeypatch: Any) -> None:
+    monkeypatch.setattr(plugins, "_version", lambda name: "" if name in ("torch", "jax") else "1.0")
+    errors = {candidate.row.backend: candidate.row for candidate in candidates(untrained, [], [1], [1])}
+    for name in LARGE:
+        assert errors[name].error.startswith(f"backend {name!r} needs ")
+        assert errors[name].mend == plugins.find(name).install_line
+
+
+def test_a_missing_one_is_no_row_of_a_precision_that_it_never_runs(untrained: Bundle, monkeypatch: Any) -> None:
+    monkeypatch.setattr(plugins, "_version", lambda name: "" if name in ("torch", "jax") else "1.0")
+    assert not {candidate.row.backend for candidate in candidates(untrained, [], [1], [1], ["int8"])} & LARGE.keys()
 
 
 def test_weights_are_read_with_their_shapes(untrained: Bundle) -> None:
