@@ -37,7 +37,8 @@ activations = {
 path = {artifact}
 model = dict(np.load(path))
 names = [str(name) for name in model["activations"]]
-top, bottom, left, right = model.get("window", (0, images.shape[1], 0, images.shape[2]))
+height, width = images.shape[1:3]
+top, bottom, left, right = model.get("window", (0, height, 0, width))
 
 @jax.jit  # Compiled once for each batch size
 def predict(images):

@@ -51,7 +51,8 @@ activations = {
 # To set its threads, start Python with OPENBLAS_NUM_THREADS={threads}
 path = {artifact}
 model = np.load(path)
-top, bottom, left, right = model.get("window", (0, images.shape[1], 0, images.shape[2]))
+height, width = images.shape[1:3]
+top, bottom, left, right = model.get("window", (0, height, 0, width))
 x = images[:, top:bottom, left:right].reshape(len(images), -1)
 for i, name in enumerate(model["activations"]):
     x = activations[str(name)](x @ model[f"kernel_{i}"] + model[f"bias_{i}"])

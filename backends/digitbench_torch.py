@@ -38,11 +38,13 @@ activations = {
 }
 path = {artifact}
 model = np.load(path)
-top, bottom, left, right = model.get("window", (0, images.shape[1], 0, images.shape[2]))
+height, width = images.shape[1:3]
+top, bottom, left, right = model.get("window", (0, height, 0, width))
 with torch.inference_mode():
     x = torch.tensor(images)[:, top:bottom, left:right].flatten(1)
     for i, name in enumerate(model["activations"]):
-        kernel, bias = torch.from_numpy(model[f"kernel_{i}"]), torch.from_numpy(model[f"bias_{i}"])
+        kernel = torch.from_numpy(model[f"kernel_{i}"])
+        bias = torch.from_numpy(model[f"bias_{i}"])
         x = activations[str(name)](torch.addmm(bias, x, kernel))
 labels = x.argmax(dim=1).numpy()
 """
