@@ -114,7 +114,7 @@ def test_a_missing_one_is_a_row_with_its_line_where_it_could_run(untrained: Bund
     monkeypatch.setattr(plugins, "_version", lambda name: "" if name in ("torch", "jax") else "1.0")
     errors = {candidate.row.backend: candidate.row for candidate in candidates(untrained, [], [1], [1])}
     for name in LARGE:
-        assert errors[name].error.startswith(f"backend {name!r} needs ")
+        assert str(errors[name].error).startswith(f"backend {name!r} needs ")
         assert errors[name].mend == plugins.find(name).install_line
 
 
