@@ -203,8 +203,9 @@ def _writable(
         if set(formats) != exporters.keys():
             alternatives = ", ".join(other for other in exporters if other not in reasons)
             raise UsageError(f"--format {name}: {why}; choose from {alternatives}")
-        lost = ", ".join(backend for backend, kind in plugins.classes().items() if kind.formats() == (name,))
-        progress.say(f"{name} is left out, and with it the backend {lost}: {why}")
+        openers = [backend for backend, kind in plugins.classes().items() if kind.formats() == (name,)]
+        lost = [backend for backend in openers if not plugins.find(backend).missing()]
+        progress.say(f"{name} is left out, and with it the backend{'s' * (len(lost) > 1)} {', '.join(lost)}: {why}")
         bundle.record_unwritable(name, why)
     return [name for name in formats if name not in reasons]
 
