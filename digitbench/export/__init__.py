@@ -204,7 +204,7 @@ def _writable(
             alternatives = ", ".join(other for other in exporters if other not in reasons)
             raise UsageError(f"--format {name}: {why}; choose from {alternatives}")
         openers = [backend for backend, kind in plugins.classes().items() if kind.formats() == (name,)]
-        lost = [backend for backend in openers if not plugins.find(backend).missing()]
+        lost = [backend for backend in openers if not plugins.find(backend).missing()] or openers
         progress.say(f"{name} is left out, and with it the backend{'s' * (len(lost) > 1)} {', '.join(lost)}: {why}")
         bundle.record_unwritable(name, why)
     return [name for name in formats if name not in reasons]
