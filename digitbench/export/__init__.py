@@ -200,8 +200,9 @@ def _writable(names: Sequence[str], model: Any, model_precision: str, bundle: Bu
         if not set(names) >= set(formats()):
             alternatives = ", ".join(other for other in exporters if other not in reasons)
             raise UsageError(f"--format {name}: {why}; choose from {alternatives}")
-        lost = ", ".join(backend for backend, kind in plugins.classes().items() if kind.formats() == (name,))
-        progress.say(f"{name} is left out, and with it the backend {lost}: {why}")
+        openers = [backend for backend, kind in plugins.classes().items() if kind.formats() == (name,)]
+        lost = [backend for backend in openers if not plugins.find(backend).missing()] or openers
+        progress.say(f"{name} is left out, and with it the backend{'s' * (len(lost) > 1)} {', '.join(lost)}: {why}")
         bundle.record_unwritable(name, why)
     return [name for name in names if name not in reasons]
 
