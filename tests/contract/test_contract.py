@@ -111,14 +111,13 @@ def test_one_backend_is_that_of_training_and_orders_differ() -> None:
 def test_every_exporter_says_what_the_core_must_know(name: str) -> None:
     exporter: Exporter = plugins.exporters()[name]
     assert exporter.format == name
-    assert exporter.suffix.startswith(".")
     assert exporter.precisions
     assert {*exporter.precisions, *exporter.batch_dependent} <= {*EXPORTED, WEIGHTS8}
 
 
 def test_a_random_bundle_holds_every_format_and_all_say_the_same(tmp_path: Path) -> None:
     formats = [name for name in plugins.exporters() if name != "npz"]
-    bundle = random_bundle(tmp_path / "run", formats=formats)
+    bundle = random_bundle(tmp_path / "run", format=formats)
     assert {artifact.format for artifact in bundle.artifacts} == {"npz", *formats}
     images = np.random.default_rng(0).random((5, 28, 28), np.float32)
     answers = {}
