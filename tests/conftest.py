@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 Finished = subprocess.CompletedProcess[str]
 Cli = Callable[..., Finished]
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""Of several test processes each computes with one thread: else threads that wait for a core take twice the time."""
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
     """A user's environment with an empty home, where MNIST can't be found or downloaded."""
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR", "SYSTEMROOT"}}
+    names = {"PATH", "LANG", "TMPDIR", "SYSTEMROOT", *ONE_THREAD}
+    kept = {name: value for name, value in os.environ.items() if name in names}
     nowhere = "http://127.0.0.1:9"  # the discard port: refused at once
     return {
         **kept,
@@ -60,6 +63,11 @@ def run_cli(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every", type=int, default=1, metavar="N", help="run a sample: every Nth of the chosen tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):  # in pytest-xdist's first process, of which the others have it
+        os.environ.update({name: "1" for name in ONE_THREAD if name not in os.environ})
 
 
 @pytest.hookimpl(trylast=True)  # after `-m` and `-k` have chosen
