@@ -246,13 +246,13 @@ class Backend(ABC):
 
     order: ClassVar[int | None] = None
     """Optional: its place among those that may be taken where nobody names one, the quickest to load first."""
-
     style: ClassVar[Style | None] = None
     """Optional: how charts draw it; else one of the styles that are left."""
-
     title: ClassVar[str] = ""
     """Optional: what texts call it as a reference, if not by its name: ``"Keras"``."""
 
+    only_named: ClassVar[bool] = False
+    """Optional: it is measured only if asked for by name."""
     trained: ClassVar[bool] = False
     """Optional: models are trained in its `format`, and exports made from that. It holds for one backend."""
 

@@ -28,9 +28,9 @@ def export(
     Parameters
     ----------
     format : default all
-        savedmodel, tflite, onnx, npz.
+        savedmodel, tflite, onnx, npz, mnn.
     precision : default all
-        fp32, fp16, dynamic, int8.
+        fp32, fp16, dynamic, int8, int8-weights.
     calibration_images : default 500, or all of fewer
         Number of training images used to find int8's ranges, from all classes.
     seed : default the recipe's
@@ -56,8 +56,8 @@ def export(
     precision_names = precisions.parse(precision or [])
     formats = options.names_of(format) or [
         name
-        for name, exporter in plugins.exporters().items()
-        if not precision_names or set(precision_names) & set(exporter.precisions)
+        for name in exporters.formats()
+        if not precision_names or set(precision_names) & set(plugins.exporters()[name].precisions)
     ]
     console = options.open_console()
     with options.show_progress(console) as progress, native_output_held():

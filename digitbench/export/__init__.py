@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, U
 from digitbench.export import folding
 from digitbench.export.check import Refused, check_artifact
 from digitbench.export.keras_runtime import import_keras
-from digitbench.plugins.exporter import ExportJob
+from digitbench.plugins.exporter import Exporter, ExportJob
 from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
 from digitbench.system import trusted_files
 from digitbench.system.files import written_beside
@@ -53,8 +52,9 @@ class Options:
 
 
 def formats() -> list[str]:
-    """Name every format that a model can be written in."""
-    return list(plugins.exporters())
+    """Name every format that a model can be written in; those of an extra of their own only where that is installed."""
+    exporters = plugins.exporters()
+    return [name for name in exporters if exporters[name].extra == Exporter.extra or not exporters[name].missing()]
 
 
 def export(
@@ -158,9 +158,8 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
             names = ", ".join(capable)
             raise UsageError(f"--precision {precision}: {', '.join(formats)} can't be written in it; {names} can")
     for name in formats:
-        missing = ", ".join(module for module in exporters[name].needs if find_spec(module) is None)
-        if missing:
-            mend = install_command("digitbench", "train")
+        if missing := ", ".join(exporters[name].missing()):
+            mend = install_command("digitbench", exporters[name].extra)
             raise MissingRuntimeError(f"exporting {name} needs {missing}, not installed here; run: {mend}", mend=mend)
     return [
         (name, precision)
@@ -185,9 +184,7 @@ def _fold_checked(model: Any, bundle: Bundle, dataset: Dataset, progress: Progre
     return model
 
 
-def _writable(
-    formats: Sequence[str], model: Any, model_precision: str, bundle: Bundle, progress: Progress
-) -> list[str]:
+def _writable(names: Sequence[str], model: Any, model_precision: str, bundle: Bundle, progress: Progress) -> list[str]:
     """Leave out the formats that can't hold the model; with an imported model in fp32 each is tried instead.
 
     Raises
@@ -197,16 +194,17 @@ def _writable(
     """
     exporters = plugins.exporters()
     if bundle.manifest.imported and model_precision == FP32:
-        return list(formats)
-    reasons = {name: why for name in formats if (why := exporters[name].unable(model, model_precision))}
+        return list(names)
+    reasons = {name: why for name in names if (why := exporters[name].unable(model, model_precision))}
     for name, why in reasons.items():
-        if set(formats) != exporters.keys():
+        if not set(names) >= set(formats()):
             alternatives = ", ".join(other for other in exporters if other not in reasons)
             raise UsageError(f"--format {name}: {why}; choose from {alternatives}")
-        lost = ", ".join(backend for backend, kind in plugins.classes().items() if kind.formats() == (name,))
-        progress.say(f"{name} is left out, and with it the backend {lost}: {why}")
+        openers = [backend for backend, kind in plugins.classes().items() if kind.formats() == (name,)]
+        lost = [backend for backend in openers if not plugins.find(backend).missing()] or openers
+        progress.say(f"{name} is left out, and with it the backend{'s' * (len(lost) > 1)} {', '.join(lost)}: {why}")
         bundle.record_unwritable(name, why)
-    return [name for name in formats if name not in reasons]
+    return [name for name in names if name not in reasons]
 
 
 def raise_failures(failures: Sequence[str]) -> None:

@@ -214,6 +214,13 @@ def classes() -> dict[str, type[Backend]]:
     return loaded
 
 
+def unnamed() -> list[Plugin]:
+    """Give the backends that are measured where nobody names one; also those that can't be loaded, to say why."""
+    loaded = classes()
+    only_named = {name for name in loaded if loaded[name].only_named}
+    return [plugin for name, plugin in discover().items() if name not in only_named]
+
+
 def usual_order() -> list[str]:
     """Name the backends that may be taken where nobody names one, the quickest to load first."""
     orders = {name: backend_class.order for name, backend_class in classes().items()}

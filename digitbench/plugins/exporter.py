@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,14 +47,21 @@ class Exporter(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     """Modules that it imports, besides Keras'."""
 
+    extra: ClassVar[str] = "train"
+    """Of digitbench, what installs its needs. One of another is left out where they are missing and nobody names it."""
+
     precisions: ClassVar[tuple[str, ...]] = (FP32,)
-    """Of `digitbench.records.precisions.EXPORTED`: what it writes of an fp32 model."""
+    """Of `digitbench.records.precisions`: what it writes of an fp32 model."""
 
     frees_batch: ClassVar[bool] = False
     """What it writes takes any number of images, also where the model takes a fixed one."""
 
     batch_dependent: ClassVar[tuple[str, ...]] = ()
     """Precisions in which an image's scores depend on the others of its batch."""
+
+    def missing(self) -> list[str]:
+        """Name what it needs that is not installed, found without importing any."""
+        return [module for module in self.needs if find_spec(module) is None]
 
     @abstractmethod
     def write(self, job: ExportJob, target: Path) -> None:

@@ -17,15 +17,15 @@ ABOUT = {
     BF16: "weights and arithmetic in bfloat16, made by the runtime while it loads, only if asked for; or as imported",
     FP64: "weights and arithmetic in float64; only as imported",
     INT16: "weights as int8 or int16, activations as int16; only as imported",
-    WEIGHTS8: "weights stored as int8, arithmetic in floats; only as imported",
+    WEIGHTS8: "weights stored as int8, arithmetic in floats; as an exporter of one runtime writes it, or as imported",
     OTHER: "something else, as 4 bits, or some weights quantised and others not; only as imported",
 }
 
 EXPORTED = (FP32, FP16, DYNAMIC, INT8)
-"""What an exporter writes, in the order in which tables list them; `BF16` is made by a runtime."""
+"""What exporters write, in the order in which tables list them; `BF16` is made by a runtime."""
 
 IMPORTED = (FP64, INT16, WEIGHTS8, OTHER)
-"""What no exporter writes and no runtime makes: models made elsewhere alone have it, and every backend may try."""
+"""What models made elsewhere have, and every backend may try; of these, an exporter may write `WEIGHTS8`."""
 
 
 def parse(names: Iterable[str]) -> tuple[str, ...]:

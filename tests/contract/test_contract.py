@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from large_runtimes import LARGE
 
 from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Bundle
 from digitbench.plugins.exporter import Exporter
-from digitbench.records.precisions import EXPORTED
+from digitbench.records.precisions import EXPORTED, WEIGHTS8
 from digitbench.testing import DAMAGES, BackendContract, random_bundle
 
 
@@ -86,11 +87,23 @@ class TestNumpy(NativeBackendContract):
     name = "numpy"
 
 
+class TestTract(NativeBackendContract):
+    name = "tract"
+
+
+class TestMnn(NativeBackendContract):
+    name = "mnn"
+
+
+class TestOnnxReference(NativeBackendContract):
+    name = "onnx-reference"
+
+
 def test_every_backend_we_ship_is_tested_here() -> None:
     cases = [*NativeBackendContract.__subclasses__(), *TensorFlowContract.__subclasses__()]
     tested = {case.name for case in cases if case is not TensorFlowContract}
     native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
-    assert tested == native
+    assert tested | LARGE.keys() == native  # those in tests/installs
 
 
 def test_one_backend_is_that_of_training_and_orders_differ() -> None:
@@ -106,7 +119,7 @@ def test_every_exporter_says_what_the_core_must_know(name: str) -> None:
     assert exporter.format == name
     assert exporter.suffix.startswith(".")
     assert exporter.precisions
-    assert {*exporter.precisions, *exporter.batch_dependent} <= {*EXPORTED}
+    assert {*exporter.precisions, *exporter.batch_dependent} <= {*EXPORTED, WEIGHTS8}
 
 
 def test_a_random_bundle_holds_every_format_and_all_say_the_same(tmp_path: Path) -> None:

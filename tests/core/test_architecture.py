@@ -20,9 +20,21 @@ RUNTIMES = {
     "digitbench_onnx": {"onnxruntime"},
     "digitbench_openvino": {"openvino"},
     "digitbench_numpy": {"threadpoolctl"},
+    "digitbench_tract": {"tract"},
+    "digitbench_mnn": {"MNN"},
+    "digitbench_onnx_reference": {"onnx", "threadpoolctl"},
+    "digitbench_torch": {"torch"},
+    "digitbench_jax": {"jax"},
+    "digitbench_keras_jax": {"keras", "jax"},
+    "digitbench_keras_torch": {"keras", "torch"},
 }
-SHARED = {"digitbench_tensorflow": {"digitbench_keras", "digitbench_savedmodel"}}
-"""What several adapters of one engine share, and which they are."""
+SHARED = {
+    "digitbench_tensorflow": {"digitbench_keras", "digitbench_savedmodel"},
+    "digitbench_keras_engine": {"digitbench_keras", "digitbench_keras_jax", "digitbench_keras_torch"},
+    "digitbench_jax_threads": {"digitbench_jax", "digitbench_keras_jax"},
+    "digitbench_npz": {"digitbench_numpy", "digitbench_torch", "digitbench_jax"},
+}
+"""What several adapters of one engine or one format share, and which they are."""
 
 TRAINING = {"tensorflow", "keras", "tf2onnx"}
 LIGHT = {"msgspec", "numpy", "packaging", "digitbench"}  # what any module may load when it is itself loaded
@@ -208,7 +220,7 @@ def test_an_import_that_is_allowed_is_let_through(path: str, source: str) -> Non
 
 # --- who names adapters --------------------------------------------------------------------------------------------
 
-NAMES = {name.removeprefix("digitbench_") for name in RUNTIMES}
+NAMES = {name.removeprefix("digitbench_").replace("_", "-") for name in RUNTIMES}
 MAY_NAME = ("digitbench/export/", "digitbench/importing/formats.py", "digitbench/measure/native_tools.py")
 
 
@@ -312,7 +324,8 @@ def test_importing_digitbench_loads_nothing_else() -> None:
 def test_nothing_heavy_is_loaded(statement: str, needed: set[str], never: set[str]) -> None:
     loaded = loaded_by(statement)
     assert needed <= loaded
-    assert not (never | {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert"}) & loaded
+    heavy = {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx", "torch", "jax"}
+    assert not (never | heavy) & loaded
 
 
 def test_the_names_of_the_package_are_all_there() -> None:

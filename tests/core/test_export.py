@@ -24,12 +24,12 @@ def test_every_format_is_known_by_its_module() -> None:
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"unknown format 'coreml': .*known are npz, onnx, savedmodel, tflite"):
+    with pytest.raises(UsageError, match=r"unknown format 'coreml': .*known are mnn, npz, onnx, savedmodel, tflite"):
         export.require(["onnx", "coreml"])
 
 
 def test_what_is_missing_is_told_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitbench.export.find_spec", lambda name: None)
+    monkeypatch.setattr("digitbench.plugins.exporter.find_spec", lambda name: None)
     with pytest.raises(MissingRuntimeError, match="exporting onnx needs tf2onnx") as refusal:
         export.require(["npz", "onnx"])
     assert refusal.value.mend == install_command("digitbench", "train")
@@ -113,9 +113,11 @@ def test_npz_is_left_out_of_all_formats_and_refused_where_it_is_named(untrained:
     bundle = copied(untrained, tmp_path)
     convolutional, progress = network(layer("Conv2D")), Recorder()
     remaining = export._writable(export.formats(), convolutional, "fp32", bundle, progress)
-    assert remaining == ["onnx", "savedmodel", "tflite"]
+    assert remaining == ["mnn", "onnx", "savedmodel", "tflite"]
     (line,) = progress.lines
     assert line.startswith("npz is left out, and with it the backend numpy: npz holds a single dense network")
-    with pytest.raises(UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from onnx, savedmodel, tflite$"):
+    with pytest.raises(
+        UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from mnn, onnx, savedmodel, tflite$"
+    ):
         export._writable(["onnx", "npz"], convolutional, "fp32", bundle, progress)
     assert export._writable(export.formats(), CROPPED, "fp32", bundle, progress) == export.formats()

@@ -12,6 +12,7 @@ import pytest
 
 from core.helpers import announce, one_printable_line
 from digitbench import plugins
+from digitbench.charts.palette import PLUGIN_STYLES
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
 from digitbench.system.packages import install_command
 
@@ -26,7 +27,10 @@ class Good(Backend):
     def predict(self, images): ...
     def close(self): ...
 """
-NATIVE = ["keras", "numpy", "onnx", "openvino", "savedmodel", "tflite"]
+NATIVE = [
+    "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference", "openvino", "savedmodel",
+    "tflite", "torch", "tract",
+]  # fmt: skip
 Install = Callable[..., None]
 
 
@@ -54,7 +58,7 @@ def refusal(error_type: type[BackendError], call: Callable[[], object]) -> str:
 # --- what there is -------------------------------------------------------------------------------------------------
 
 
-def test_our_six_are_announced_and_sorted() -> None:
+def test_ours_are_announced_and_sorted() -> None:
     native = [name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"]
     assert native == NATIVE
 
@@ -132,10 +136,12 @@ def test_a_class_that_is_not_there_is_refused(install: Install) -> None:
 # --- what they say of themselves -----------------------------------------------------------------------------------
 
 
-def test_ours_are_told_apart_in_charts_by_colour_shape_and_dash() -> None:
-    styles = [backend_class.style for name, backend_class in plugins.classes().items() if name in NATIVE]
-    for part in ("colour", "shape", "dash"):
-        assert len({getattr(style, part) for style in styles}) == len(NATIVE)
+def test_all_are_told_apart_in_charts_by_colour_and_without_it_by_shape_and_dash() -> None:
+    styles = [cls.style for name, cls in plugins.classes().items() if cls.style and name in NATIVE]
+    assert len(styles) == len(NATIVE)
+    styles += PLUGIN_STYLES
+    assert len({style.colour for style in styles}) == len(styles)
+    assert len({(style.shape, style.dash) for style in styles}) == len(styles)
 
 
 @pytest.mark.parametrize("style", [("red", "circle", "dot"), ("#0072b2", "blob", "dot"), ("#0072b2", "circle", "-")])
@@ -149,7 +155,10 @@ def test_a_style_that_no_chart_knows_is_refused_when_the_class_is_loaded(install
 def test_one_with_a_place_is_among_those_that_are_taken_without_a_name(install: Install) -> None:
     install("my_backend", GOOD.replace('npz"', 'npz"\n    order = 15'))
     install("your_backend", names={"yours": "Good"})
-    assert plugins.usual_order() == ["tflite", "mine", "onnx", "openvino", "numpy", "savedmodel", "keras"]
+    assert plugins.usual_order() == [
+        "tflite", "mine", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "torch", "jax",
+        "keras-jax", "keras-torch",
+    ]  # fmt: skip
 
 
 def test_a_reference_is_called_by_its_title_or_by_its_name() -> None:
@@ -169,7 +178,7 @@ class Good(Exporter):
 
 def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install: Install) -> None:
     install("my_exporter", EXPORTER, group="digitbench.exporters")
-    assert [*plugins.exporters()] == ["mine", "npz", "onnx", "savedmodel", "tflite"]
+    assert [*plugins.exporters()] == ["mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
 
@@ -198,7 +207,14 @@ RUNTIMES = {
     "tflite": ["ai-edge-litert"],
     "onnx": ["onnxruntime"],
     "openvino": ["openvino"],
+    "tract": ["tract"],
+    "mnn": ["mnn"],
+    "onnx-reference": ["onnx"],
     "numpy": ["numpy"],
+    "torch": ["torch"],
+    "jax": ["jax"],
+    "keras-jax": ["jax", "keras"],
+    "keras-torch": ["keras", "torch"],
 }
 
 

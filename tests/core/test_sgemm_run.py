@@ -27,7 +27,7 @@ from core.pools import (
     saved_results,
 )
 from digitbench import data, plugins
-from digitbench.backend import Scores
+from digitbench.backend import Backend, Scores
 from digitbench.bundle import Bundle
 from digitbench.commands.bench import bench
 from digitbench.errors import ArtifactError, CheckFailed, PluginError, UsageError
@@ -93,7 +93,7 @@ def test_without_plain_weights_there_is_no_sgemm_but_a_line_that_mends_it(tmp_pa
 
 def test_a_plugin_of_that_name_is_refused(untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker would take sgemm for it."""
-    plugin = SimpleNamespace(name=NAME, distribution="somebodys", missing=list)
+    plugin = SimpleNamespace(name=NAME, distribution="somebodys", missing=list, load=lambda: Backend)
     monkeypatch.setattr(plugins, "discover", lambda: {NAME: plugin})
     for names in ([], [NAME]):
         with pytest.raises(PluginError, match="plugin 'sgemm' of somebodys: bench --sgemm has taken that name"):

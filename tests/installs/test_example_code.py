@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import run_cli
+from large_runtimes import LARGE
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -27,18 +27,19 @@ from digitbench.judge.choice import code_for
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.plugins.scoring import SCORING_BATCH
 from digitbench.records.arrays import Labels
-from digitbench.records.precisions import EXPORTED, FP16, FP32, INT8
+from digitbench.records.precisions import EXPORTED, FP16, FP32, INT8, WEIGHTS8
 
-SITE = Path(sysconfig.get_path("purelib"))
 IMPORTABLE = {
     "keras": {"keras", "tensorflow"}, "savedmodel": {"keras", "tensorflow"},  # TensorFlow itself requires Keras
     "tflite": {"ai_edge_litert"}, "onnx": {"onnxruntime"}, "openvino": {"openvino"}, "numpy": set[str](),
+    "tract": {"tract"}, "mnn": {"MNN"}, "onnx-reference": {"onnx"},
 }  # fmt: skip
 ABSENT = {
     "digitbench", "digitbench_onnx", "digitbench_numpy", "keras", "tensorflow", "ai_edge_litert", "onnxruntime",
-    "openvino", "onnx", "tf2onnx", "sklearn", "threadpoolctl",
+    "openvino", "onnx", "tract", "MNN", "tf2onnx", "sklearn", "threadpoolctl",
 }  # fmt: skip
-WRITTEN = {"tflite": EXPORTED, "onnx": EXPORTED, "openvino": (FP32, FP16, INT8)}
+WRITTEN = {"tflite": EXPORTED, "onnx": EXPORTED, "openvino": (FP32, FP16, INT8), "tract": EXPORTED,
+           "mnn": (FP32, FP16, WEIGHTS8), "onnx-reference": EXPORTED}  # fmt: skip
 PROGRAM = """
 import sys
 from importlib.util import find_spec
@@ -86,7 +87,7 @@ def link(distributions: dict[str, metadata.Distribution], folder: Path) -> Path:
         top_names = {path.parts[0] for path in distribution.files or () if path.parts[0] not in ("..", "__pycache__")}
         for name in top_names:
             if not (folder / name).is_symlink():
-                (folder / name).symlink_to(SITE / name)
+                (folder / name).symlink_to(Path(str(distribution.locate_file(name))))
     return folder
 
 
@@ -97,7 +98,11 @@ def adapter_labels(
     """A function that gives the adapter's labels of the images of one scoring batch, according to `evaluate`."""
     done = run_cli("evaluate", trained.path, "-p", "bf16", "--json", "-", cwd=tmp_path_factory.mktemp("said"))
     assert done.returncode == 0 or "this processor has no bfloat16" in done.stderr, done.stderr
-    rows = [row for row in [*evaluated[1]["rows"], *json.loads(done.stdout)["rows"]] if "agreement" in row]
+    named = run_cli(
+        "evaluate", trained.path, "-b", "onnx-reference", "--json", "-", cwd=tmp_path_factory.mktemp("named")
+    )
+    answers = [evaluated[1], json.loads(done.stdout), json.loads(named.stdout)]
+    rows = [row for answer in answers for row in answer["rows"] if "agreement" in row]
     flips = {(row["backend"], row["precision"]): row["agreement"]["flipped"] for row in rows}
 
     def labels(candidate: Candidate) -> Labels:
@@ -154,7 +159,6 @@ def test_the_code_runs_with_its_runtime_alone_and_gives_the_adapters_labels(
         assert (np.load(f"{path}/labels.npy") == adapter_labels(candidate)).all(), candidate.row.precision
 
 
-def test_every_backend_we_ship_is_tested_here() -> None:
-    assert {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"} == set(
-        IMPORTABLE
-    )
+def test_every_backend_we_ship_is_tested_here_or_with_the_large_ones() -> None:
+    native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
+    assert native == IMPORTABLE.keys() | LARGE.keys()

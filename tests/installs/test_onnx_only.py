@@ -43,7 +43,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(python)
 
 
-@pytest.mark.parametrize("package", ["tensorflow", "keras", "openvino", "ai_edge_litert"])
+@pytest.mark.parametrize("package", ["tensorflow", "keras", "openvino", "ai_edge_litert", "tract", "MNN"])
 def test_no_other_runtime_is_there(python: str, package: str) -> None:
     done = subprocess.run([python, "-c", f"import {package}"], capture_output=True, text=True)
     assert f"No module named '{package}'" in done.stderr
@@ -63,10 +63,11 @@ def test_all_backends_are_shown_with_the_lines_that_install_the_missing(
 ) -> None:
     done = run_cli("bench", trained.path, *SHORT, cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
-    for extra in ("keras", "savedmodel", "tflite", "openvino"):
+    for extra in ("keras", "savedmodel", "tflite", "openvino", "tract", "mnn"):
         assert f'.whl[{extra}]"' in done.stdout, "from where digitbench was installed itself"
     assert '[onnx]"' not in done.stdout
     assert '[numpy]"' not in done.stdout
+    assert '[onnx-reference]"' not in done.stdout, "which is measured only if named"
 
 
 def test_a_missing_runtime_asked_for_by_name_is_one_line(python: str, trained: Bundle, tmp_path: Path) -> None:

@@ -29,17 +29,19 @@ from digitbench.errors import BundleError
 
 PRECISIONS = {
     "keras": ("fp32",),
+    "mnn": ("fp32", "fp16", "int8-weights"),
     "numpy": ("fp32",),
     "onnx": ("fp32", "fp16", "dynamic", "int8"),
     "openvino": ("fp32", "fp16", "int8"),
     "savedmodel": ("fp32",),
     "tflite": ("fp32", "fp16", "dynamic", "int8"),
+    "tract": ("fp32", "fp16", "dynamic", "int8"),
 }
 """What each backend is measured in where nothing else is asked for."""
 
 BACKENDS = tuple(PRECISIONS)
 CANDIDATES = [(name, precision) for name, precisions in PRECISIONS.items() for precision in precisions]
-OPENED_FORMATS = {"numpy": "npz", "openvino": "onnx"}
+OPENED_FORMATS = {"numpy": "npz", "openvino": "onnx", "tract": "onnx"}
 
 
 def artifact_of(bundle: Bundle, backend: str, precision: str) -> Artifact:
@@ -114,7 +116,7 @@ def _heed_interrupts() -> None:
 
 def table_rows(printed: str) -> list[dict[str, str]]:
     """The rows of the one table that was printed: each cell by its column's head, of which the last line counts."""
-    names = "|".join(("backend", *BACKENDS))
+    names = "|".join(("backend", *BACKENDS, "onnx-reference"))
     lines = [
         line for line in printed.splitlines()
         if re.match(rf"\s*(?:rank|[▸✗])?\s*(?:\d+=?)?\s*(?:{names})\s{{2,}}", line)
@@ -143,7 +145,9 @@ def check_answers(rows: Sequence[Mapping[str, Any]], bundle: Bundle) -> None:
         assert "error" not in row
         artifact = artifact_of(bundle, row["backend"], row["precision"])
         accuracy, agreement, certificate = row["accuracy"], row["agreement"], row["agreement"]["certificate"]
-        assert (certificate is None) is ((row["backend"], row["precision"]) == ("onnx", "dynamic"))
+        assert (certificate is None) is (
+            (row["backend"], row["precision"]) in (("onnx", "dynamic"), ("tract", "dynamic"))
+        )
         assert (certificate is None) is (agreement["uncertified"] is not None)
         changed = agreement["mcnemar"]
         assert agreement["reference"] == "keras"

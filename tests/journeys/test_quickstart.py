@@ -12,7 +12,7 @@ from journeys.helpers import BACKENDS, CANDIDATES, artifact_of, table_rows
 
 
 @pytest.mark.slow
-def test_trains_exports_and_compares_all_six(tmp_path: Path) -> None:
+def test_trains_exports_and_compares_all(tmp_path: Path) -> None:
     done = run_cli("quickstart", "--dataset", "digits", "--all-candidates", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""

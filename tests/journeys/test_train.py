@@ -56,7 +56,7 @@ def scores_of(bundle: Path) -> bytes:
     return (bundle / "reference_scores.npy").read_bytes()
 
 
-def test_a_bundle_holds_the_model_its_history_its_scores_and_ten_exports(trained: Bundle) -> None:
+def test_a_bundle_holds_the_model_its_history_its_scores_and_its_exports(trained: Bundle) -> None:
     assert sorted(path.name for path in trained.path.iterdir()) == [
         "artifacts", "history.json", "manifest.json", "model.keras", "plots", "reference_scores.npy",
     ]  # fmt: skip
@@ -64,8 +64,9 @@ def test_a_bundle_holds_the_model_its_history_its_scores_and_ten_exports(trained
         "confusion.png", "predictions.png", "training.png",
     ]  # fmt: skip
     assert sorted(path.name for path in (trained.path / "artifacts").iterdir()) == [
-        "model-dynamic.onnx", "model-dynamic.tflite", "model-fp16.onnx", "model-fp16.tflite", "model-fp32.npz",
-        "model-fp32.onnx", "model-fp32.savedmodel", "model-fp32.tflite", "model-int8.onnx", "model-int8.tflite",
+        "model-dynamic.onnx", "model-dynamic.tflite", "model-fp16.mnn", "model-fp16.onnx", "model-fp16.tflite",
+        "model-fp32.mnn", "model-fp32.npz", "model-fp32.onnx", "model-fp32.savedmodel", "model-fp32.tflite",
+        "model-int8-weights.mnn", "model-int8.onnx", "model-int8.tflite",
     ]  # fmt: skip
     history = json.loads((trained.path / "history.json").read_text())
     assert set(history) == {"accuracy", "loss", "seconds", "val_accuracy", "val_loss"}
@@ -95,6 +96,7 @@ def test_every_artifact_is_recorded_with_its_size_checksum_and_check(trained: Bu
         ("keras", "fp32"): None, ("savedmodel", "fp32"): "savedmodel", ("npz", "fp32"): "numpy",
         **{("tflite", precision): "tflite" for precision in EXPORTED},
         **{("onnx", precision): "onnx" for precision in EXPORTED},
+        **{("mnn", precision): "mnn" for precision in ("fp32", "fp16", "int8-weights")},
     }  # fmt: skip
     for (name, precision), entry in recorded.items():
         path = trained.path / entry["path"]
