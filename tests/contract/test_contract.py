@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from digitbench.backend import Backend
 from digitbench.bundle import Bundle
 from digitbench.plugins.exporter import Exporter
 from digitbench.records.precisions import EXPORTED, WEIGHTS8
-from digitbench.testing import BackendContract, random_bundle
+from digitbench.testing import DAMAGES, BackendContract, random_bundle
 
 
 class NativeBackendContract(BackendContract):
@@ -45,6 +46,11 @@ class TestKeras(TensorFlowContract):
 
 class TestSavedModel(TensorFlowContract):
     name = "savedmodel"
+
+    @pytest.mark.slow  # TensorFlow is imported anew, as by day for Keras
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_a_corrupt_artifact_is_an_artifact_error(self, answers_to_damage: list[Any], damage: str) -> None:
+        super().test_a_corrupt_artifact_is_an_artifact_error(answers_to_damage, damage)
 
 
 class TestTFLite(NativeBackendContract):
