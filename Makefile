@@ -13,6 +13,10 @@ help:            ## list the targets
 quickstart: .venv   ## train, export, and compare every runtime on this machine, in under 3 minutes once installed
 	$(RUN) -m digitbench quickstart
 
+# What pytest compiles of the tests is kept: it takes longer than most tests.
+test sample nightly: export PYTHONDONTWRITEBYTECODE =
+test sample nightly: export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/bytecode
+
 test: .venv      ## run the tests, three files at a time
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
@@ -37,7 +41,7 @@ bench: .venv     ## the pytest-benchmark suite: accuracy and latency of every ru
 fuzz: .venv      ## break 5,000 models and 5,000 pictures: each must end in one line (45 minutes or so)
 	$(RUN) tests/fuzz.py
 
-.venv: $(MARK)   ## make the virtual environment with all runtimes (Python 3.11 to 3.13)
+.venv: $(MARK)   ## make the virtual environment, of the extras all and test (Python 3.11 to 3.13)
 
 $(MARK): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("digitbench needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v)'

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from digitbench_keras_engine import keras_on, load, output_index, signature
 from digitbench_tensorflow import TensorFlowBackend, take_threads
 
-from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Style, Tensor, opening
+from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Style, opening
 
 
 class KerasBackend(TensorFlowBackend):
@@ -34,19 +35,19 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 """
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
-        import keras
         import tensorflow as tf
 
+        with keras_on("tensorflow"):
+            import keras
         self._version = str(keras.__version__)
         with opening(artifact, "Keras"):
             take_threads(tf, threads)
-            # It owns the variables that are read. Code in the file is refused, unless its user trusts it.
-            self._model = keras.models.load_model(artifact, compile=False, safe_mode=not io_spec.trusted)
+            self._model = load(keras, artifact, io_spec.trusted)  # it owns the variables that are read
             self._prepare(tf, io_spec, self._model.inputs[0].shape, self._model.outputs[0].shape)
 
     def _compile(self) -> Any:
         tf, model, io_spec = self._tf, self._model, self._io_spec
-        index = _output_names(model).index(io_spec.output) if io_spec.output else 0
+        index = output_index(model, io_spec.output)
 
         def forward(images: Any) -> Any:
             return tf.nest.flatten(model(images, training=False))[index]
@@ -56,18 +57,13 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
         """See `Backend.signature`."""
-        import keras
         import tensorflow as tf
 
+        with keras_on("tensorflow"):
+            import keras
         with opening(artifact, "Keras"):
             take_threads(tf, 1)
-            model = keras.models.load_model(artifact, compile=False, safe_mode=not trusted)
-            inputs = tuple(Tensor(tensor.name, tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs)
-            outputs = tuple(
-                Tensor(name, tuple(tensor.shape), str(tensor.dtype))
-                for name, tensor in zip(_output_names(model), model.outputs, strict=True)
-            )
-            return Signature(inputs, outputs)
+            return signature(load(keras, artifact, trusted))
 
     @property
     def runtime(self) -> Runtime:
@@ -78,11 +74,3 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         """Drop the model; TensorFlow itself stays in the process."""
         super().close()
         self._model = None
-
-
-def _output_names(model: Any) -> list[str]:
-    """The outputs' names: those of their layers; or numbers, where the layers don't give each a different name."""
-    if len(model.outputs) == 1:
-        return [str(model.layers[-1].name)]
-    names = list(getattr(model, "output_names", None) or [])
-    return names if len(set(names)) == len(model.outputs) else [f"output_{i}" for i in range(len(model.outputs))]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
+from digitbench_npz import Array, read
 
 from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Style, check_images
-from digitbench.errors import ArtifactError, ThreadsError
-
-Array = npt.NDArray[np.float32]
+from digitbench.errors import ThreadsError
 
 
 def _softmax(x: Array) -> Array:
@@ -32,25 +29,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _window(sides: npt.NDArray[Any]) -> tuple[slice, slice, slice]:
-    top, bottom, left, right = map(int, sides)
-    return slice(None), slice(top, bottom), slice(left, right)
-
-
-def _image_shape(stored: Any) -> tuple[int, ...]:
-    """Give the shape of an image; artifacts that don't say it are of square grey ones, cut equally at all sides."""
-    if "image_shape" in stored:
-        return tuple(map(int, stored["image_shape"]))
-    side = int(sum(stored["window"][:2]) if "window" in stored else len(stored["kernel_0"]) ** 0.5)
-    return side, side
-
-
 class NumpyBackend(Backend):
-    """Plain weights on NumPy.
-
-    They are an ``.npz`` with ``image_shape``, ``activations`` and ``kernel_0, bias_0, …``; and with ``window``, top,
-    bottom, left and right, where the first layer takes a part of the image alone.
-    """
+    """Plain weights on NumPy."""
 
     format: ClassVar[str] = "npz"
     order: ClassVar[int | None] = 40
@@ -82,19 +62,9 @@ labels = x.argmax(axis=1)
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         import threadpoolctl
 
-        try:
-            with np.load(artifact, allow_pickle=False) as stored:
-                names = [str(name) for name in stored["activations"]]
-                self._window = _window(stored["window"]) if "window" in stored else None
-                self._layers = [
-                    (stored[f"kernel_{i}"], stored[f"bias_{i}"], ACTIVATIONS[name]) for i, name in enumerate(names)
-                ]
-                shape = _image_shape(stored)
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
-            raise ArtifactError(f"{artifact}: not a digitbench .npz of weights: {exc}") from exc
-        self._io_spec = io_spec.declared((None, *shape), (None, len(self._layers[-1][1])))
+        weights = read(artifact, ACTIVATIONS)
+        self._window, self._io_spec = weights.window, weights.declared(io_spec)
+        self._layers = [(layer.kernel, layer.bias, ACTIVATIONS[layer.activation]) for layer in weights.layers]
         self._blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
         self._limit = self._blas.limit(limits=threads)
         if self._threads() not in (threads, None):

@@ -30,7 +30,7 @@ class OnnxReferenceBackend(Backend):
 
     format: ClassVar[str] = "onnx"
     only_named: ClassVar[bool] = True
-    style: ClassVar[Style | None] = Style("#7f7f7f", "triangle-right", "dot")
+    style: ClassVar[Style | None] = Style("#117733", "triangle-right", "longdash")
     example: ClassVar[str] = """\
 import onnx
 from onnx.reference import ReferenceEvaluator

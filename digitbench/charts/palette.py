@@ -17,7 +17,8 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 GREY, PALE = "#767676", "#d9d9d9"  # for text on white, and for what is only there for comparison
 WHITE = "#ffffff"
 ON_DARK = {BLACK: "#f2f2f2", WHITE: "#14171a", GREY: "#b4b4b4", PALE: "#4a5056", BLUE: "#4aa3dd", "#e5e5e5": "#3b4046",
-           "#332288": "#a99cf0", "#8c564b": "#c89486", "#dce9f5": "#1f3347"}  # fmt: skip
+           "#332288": "#a99cf0", "#8c564b": "#c89486", "#dce9f5": "#1f3347", "#5e4fa2": "#8f80d8",
+           "#8c510a": "#b87a33"}  # fmt: skip
 """What a dark page shows in place of a colour of a chart."""
 
 

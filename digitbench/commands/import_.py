@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from digitbench.commands.options import (
     DatasetOption,
     TrainingDataOption,
-    bundle_data,
     load_data,
     open_console,
     show_progress,
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from digitbench.bundle import Bundle
     from digitbench.bundle.manifest import TriedForm
+    from digitbench.data import Dataset
 
 PANELS = {
     "The new model": "name dataset data output export accept",
@@ -109,9 +108,9 @@ def import_(
     digitbench import model.tflite --name phone --output runs/phone
     digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0
     """
+    from digitbench import data as datasets
     from digitbench import importing, plugins
     from digitbench.bundle import caveats
-    from digitbench.data import idx_files
     from digitbench.importing.guesses import LAYOUTS, Constraints
     from digitbench.importing.normalisations import NORMALISATIONS
     from digitbench.plugins.fitting import FITS
@@ -119,6 +118,7 @@ def import_(
     from digitbench.records import precisions
     from digitbench.report.terminal_table import print_line
     from digitbench.system.native_output import native_output_held
+    from digitbench.system.progress import Unsaid
 
     constraints = Constraints(
         _pixel_range(scale), inverted, _check_choice("--layout", layout, LAYOUTS), tensor,
@@ -126,14 +126,18 @@ def import_(
         _check_choice("--fit", {"squash": "resize"}.get(fit or "", fit), FITS), signature,
         _check_choice("--normalised", normalised, NORMALISATIONS),
     )  # fmt: skip
-    pictures = data is not None and data.is_dir() and not idx_files.find(data)
     options = importing.Options(
         name or "", constraints, _check_choice("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
-        output=str(output or ""), accept=accept, pictures=pictures,
+        output=str(output or ""), accept=accept,
+        pictures=datasets.is_picture_folder(data),
     )  # fmt: skip
-    console = open_console()
+    console, loaded = open_console(), list[datasets.Dataset]()
     with show_progress(console) as progress, native_output_held():
-        digits = cache(partial(load_data, dataset, data, progress))
+
+        def digits(**how: Any) -> Dataset:  # a second time from the same files: what is odd about them was said
+            loaded.append(load_data(dataset, data, Unsaid(progress) if loaded else progress, **how))
+            return loaded[-1]
+
         bundle = importing.import_model(model, digits, output, options, progress=progress)
         imported = bundle.manifest.imported
         failures: Sequence[str] = []
@@ -141,7 +145,7 @@ def import_(
         if convertible and export:
             from digitbench import export as exporters
 
-            used = bundle_data(bundle, None, progress) if options.pictures else digits()
+            used = next(data for data in loaded if data.fingerprint == bundle.dataset.fingerprint)
             failures = exporters.export(bundle, exporters.formats(), used, progress=progress)
     _print_summary(bundle, console)
     if convertible and not export:

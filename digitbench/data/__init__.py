@@ -45,8 +45,8 @@ from digitbench.records.task import Task
 from digitbench.system.progress import Progress, Silent
 
 __all__ = [
-    "CALIBRATION_IMAGES", "ENVIRONMENT", "Dataset", "DatasetName", "Split", "calibration_images", "is_user_data",
-    "load", "to_images",
+    "CALIBRATION_IMAGES", "ENVIRONMENT", "Dataset", "DatasetName", "Split", "calibration_images", "is_picture_folder",
+    "is_user_data", "load", "to_images",
 ]  # fmt: skip
 
 ENVIRONMENT = MNIST.environment
@@ -210,8 +210,13 @@ def _as_dataset(path: Path, pictures: PictureSet) -> Dataset:
     notice = f"{path} is taken as {name!r}: {'; '.join([images, about, *pictures.notes])}"
     return assembled(
         name, pictures.arrays, array_hashes(pictures.arrays), str(path.resolve()), notice, task, pictures.preparation,
-        pictures.split,
+        pictures.split, fit_matters=pictures.fit_matters,
     )  # fmt: skip
+
+
+def is_picture_folder(path: Path | None) -> bool:
+    """Is this a folder of picture files, and not of IDX files."""
+    return path is not None and path.is_dir() and not idx_files.find(path)
 
 
 def _suited(dataset: Dataset, wanted: Wanted) -> Dataset:
@@ -243,11 +248,10 @@ def replace_size(task: Task, size: tuple[int, int] | None) -> Task:
 
 def _stored(path: Path) -> npz_file.Stored | None:
     """Read the arrays of an ``.npz`` or of IDX files; None of a folder of pictures or a table."""
-    if path.is_dir():
-        arrays = idx_files.read(path, ("test",)) if idx_files.find(path) else None
-        return npz_file.Stored(dict(arrays)) if arrays else None
-    if compressed.is_table(path):
+    if is_picture_folder(path) or compressed.is_table(path):
         return None
+    if path.is_dir():
+        return npz_file.Stored(dict(idx_files.read(path, ("test",))))
     user_data.check_kind(path)
     return npz_file.read(path, f"; {user_data.FORMS}")
 

@@ -132,7 +132,10 @@ def read(layout: Layout, wanted: Wanted, progress: Progress) -> PictureSet:
         extremes = dict.fromkeys((min(sizes.values()), max(sizes.values())))
         span = " to ".join(f"{height} × {width}" for height, width in extremes)
         notes.append(picture_sets.resized_note(span, size, wanted.fit))
-    return picture_sets.assemble(layout.root, images, labels, read_classes, wanted, notes, split)
+    fit_matters = picture_sets.of_other_aspect(sizes.values(), size)
+    return picture_sets.assemble(
+        layout.root, images, labels, read_classes, wanted, notes, split, fit_matters=fit_matters
+    )
 
 
 def _looked_at(pictures: list[Picture], faults: list[str], progress: Progress) -> dict[Path, tuple[Size, bytes]]:

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.data import compressed
+from digitbench.data import compressed, mnist
 from digitbench.data.array_file import to_mnist_form
 from digitbench.data.npz_file import MOST_BYTES, Stored
 from digitbench.data.pixel_values import FLAT as PIXELS
 from digitbench.errors import DataError, one_line
-from digitbench.records.arrays import CLASSES, Pixels
+from digitbench.records.arrays import Pixels
 from digitbench.records.task import MOST_CLASSES, MOST_SIDE
 
 LABELS = {
@@ -91,12 +91,12 @@ def read(path: Path) -> tuple[dict[str, Pixels], str]:
     DataError
         It isn't such a file, or no column of it is clearly the labels; the message names line and column.
     """
-    table = _read_table(path, (PIXELS,), CLASSES)
+    table = _read_table(path, (PIXELS,), mnist.TASK.classes)
     header, values, line_numbers = table.header, table.values, table.line_numbers
     label_column, pixel_columns, note = _columns(table)
     labels, pixels = values[:, label_column], values[:, pixel_columns]
     are_labels, are_pixels = table.are_labels(labels), (pixels >= 0) & (pixels <= 255)
-    from_one_to_ten = labels.max() == CLASSES and bool((are_labels | (labels == CLASSES)).all())
+    from_one_to_ten = labels.max() == mnist.TASK.classes and bool((are_labels | (labels == mnist.TASK.classes)).all())
     another_range = (~are_pixels).mean() > STRAY_SHARE and bool(np.isfinite(pixels).all())
     faults = [
         (~(are_labels | from_one_to_ten)[:, None], [label_column], "isn't a label from 0 to 9"),

@@ -71,6 +71,8 @@ class Dataset:
         How pictures were brought to that shape: ``fit``, ``filter`` and ``library``; empty where they had it.
     split
         How images were divided into those of training and those of testing, if not by what it was read from.
+    fit_matters
+        Had any of its pictures another aspect than its images, so that another ``fit`` gives others.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Dataset:
     task: Task = mnist.TASK
     preparation: Mapping[str, str] = field(default_factory=dict)
     split: str = ""
+    fit_matters: bool = False
 
     @property
     def own(self) -> bool:
@@ -146,12 +149,13 @@ def calibration_images(dataset: Dataset, count: int | None = None, seed: int = 0
 
 def assembled(
     name: str, arrays: Mapping[str, Array], hashes: Mapping[str, str], source: str, notice: str = "",
-    task: Task = mnist.TASK, preparation: Mapping[str, str] | None = None, split: str = "",
+    task: Task = mnist.TASK, preparation: Mapping[str, str] | None = None, split: str = "", *,
+    fit_matters: bool = False,
 ) -> Dataset:  # fmt: skip
     """Make a dataset of its four arrays and their hashes."""
     fingerprint = hashlib.sha256("".join(hashes[key] for key in ARRAYS).encode()).hexdigest()[:16]
     train, test = (Split(arrays[f"x_{part}"], arrays[f"y_{part}"].astype(np.int64)) for part in ("train", "test"))
-    return Dataset(name, fingerprint, source, train, test, notice, task, preparation or {}, split)
+    return Dataset(name, fingerprint, source, train, test, notice, task, preparation or {}, split, fit_matters)
 
 
 def array_hashes(arrays: Mapping[str, Array]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from digitbench.data import classes, dividing, mnist, simple_classifier
 from digitbench.errors import DataError
-from digitbench.records.arrays import CLASSES, Labels, Pixels
+from digitbench.records.arrays import Labels, Pixels
 from digitbench.records.task import Task
 
 MANY_IMAGES = 10  # images: fewer may well show the same digit
@@ -67,7 +67,7 @@ def doubt_labels(path: Path, arrays: Mapping[str, Pixels]) -> str:
 def _missing_digits(key: str, labels: Pixels | None) -> str:
     if labels is None or len(labels) < MISSING_FROM:
         return ""
-    missing = sorted(set(range(CLASSES)) - set(labels.tolist()))
+    missing = sorted(set(range(mnist.TASK.classes)) - set(labels.tolist()))
     return f"{key} has no {', '.join(map(str, missing))}" if missing else ""
 
 
@@ -114,7 +114,7 @@ def recognised_as_digits(pixels: Pixels, labels: Labels | Pixels) -> float | Non
     for turned in (pixels, *(_put_upright(pixels, way) for way in WAYS)):
         seen = simple_classifier.recognised(turned)
         # As many would agree if the answers were dealt out anew.
-        chance = sum(float((seen == label).mean() * (labels == label).mean()) for label in range(CLASSES))
+        chance = sum(float((seen == label).mean() * (labels == label).mean()) for label in range(mnist.TASK.classes))
         share = float((seen == labels).mean())
         if share > chance + STANDARD_ERRORS * np.sqrt(chance * (1 - chance) / len(pixels)):
             shares.append(share)

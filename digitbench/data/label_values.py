@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 
-from digitbench.data import simple_classifier
+from digitbench.data import mnist, simple_classifier
 from digitbench.errors import DataError
-from digitbench.records.arrays import CLASSES, Array, Pixels
+from digitbench.records.arrays import Array, Pixels
+
+DIGITS = mnist.TASK.classes
 
 REQUIREMENT = "labels are whole numbers from 0 to 9"
 WRITTEN = re.compile(r"[ '\"]*([0-9]+)(?:\.0*)?[ '\"]*")  # a whole number, perhaps quoted, perhaps as a float
@@ -39,14 +41,14 @@ def to_labels(array: Array, where: str, pixels: Pixels | None = None) -> tuple[P
     """
     if array.dtype.kind in "US":
         array = _parsed(array, where)
-    if array.dtype.kind not in "buif" or (array.dtype.kind == "b" and array.shape[1:] != (CLASSES,)):
+    if array.dtype.kind not in "buif" or (array.dtype.kind == "b" and array.shape[1:] != (DIGITS,)):
         raise DataError(f"{where} is {array.dtype}: {REQUIREMENT}")
-    if array.ndim == 2 and array.shape[1] == CLASSES:
+    if array.ndim == 2 and array.shape[1] == DIGITS:
         invalid = (((array != 0) & (array != 1)) | ((array != 0).sum(axis=1) != 1)[:, None]).any(axis=1)
         labels, requirement = array.argmax(axis=1), "one-hot labels have a single 1 and nine 0"
     elif array.ndim == 1 or array.shape[1:] == COLUMN:
         labels, requirement = array.reshape(-1), REQUIREMENT
-        if len(labels) and labels.max() == CLASSES and bool(np.isin(labels, np.arange(1, CLASSES + 1)).all()):
+        if len(labels) and labels.max() == DIGITS and bool(np.isin(labels, np.arange(1, DIGITS + 1)).all()):
             return _from_one_to_ten(labels, where, pixels)
         invalid = ~((labels >= 0) & (labels <= 9) & (labels == np.floor(labels)))
     else:
@@ -73,7 +75,7 @@ def _parsed(array: Array, where: str) -> Array:
 
 def _from_one_to_ten(labels: Array, where: str, pixels: Pixels | None) -> tuple[Pixels, str]:
     """Ask the pictures which custom labels from 1 to 10 follow: 10 stands for 0, as in SVHN, or they count from 1."""
-    tens, shifted = labels.astype(np.int64) % CLASSES, labels.astype(np.int64) - 1
+    tens, shifted = labels.astype(np.int64) % DIGITS, labels.astype(np.int64) - 1
     if pixels is not None and len(pixels) == len(labels):
         seen = simple_classifier.recognised(pixels)
         if simple_classifier.ahead(seen == tens, seen == shifted):

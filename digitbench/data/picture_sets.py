@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class PictureSet:
     notes: list[str]
     preparation: Mapping[str, str]
     split: str = ""
+    fit_matters: bool = False
 
 
 def read_arrays(path: Path, stored: Stored, wanted: Wanted, *, divided: bool) -> PictureSet:
@@ -108,7 +109,13 @@ def read_arrays(path: Path, stored: Stored, wanted: Wanted, *, divided: bool) ->
     if any(size != (height, width) for size in sizes):
         was = " and ".join(dict.fromkeys(f"{size[0]} × {size[1]}" for size in sizes))
         notes.append(resized_note(was, shape, wanted.fit))
-    return assemble(path, images, labels, read_classes, wanted, notes, split)
+    fit_matters = of_other_aspect(sizes, (height, width))
+    return assemble(path, images, labels, read_classes, wanted, notes, split, fit_matters=fit_matters)
+
+
+def of_other_aspect(sizes: Iterable[tuple[int, int]], size: tuple[int, int]) -> bool:
+    """Has any picture of these heights and widths another aspect than the size."""
+    return any(height * size[1] != width * size[0] for height, width in sizes)
 
 
 def _any_colour(pixels: Pixels) -> bool:
@@ -135,7 +142,7 @@ def resized_note(was: str, shape: tuple[int, ...], fit: str) -> str:
 
 def assemble(
     path: Path, images: dict[str, Pixels], labels: dict[str, Labels], read_classes: Classes, wanted: Wanted,
-    notes: list[str], split: str,
+    notes: list[str], split: str, *, fit_matters: bool = False,
 ) -> PictureSet:  # fmt: skip
     """Put a set together: labels as the model's or as its own, a task, and what is odd about it.
 
@@ -170,7 +177,8 @@ def assemble(
     arrays = {f"x_{part}": images[part] for part in images}
     arrays |= {f"y_{part}": labels[part].astype(label_type(task.classes)) for part in labels}
     notes = [*notes, *read_classes.notes, *doubts.general_remarks(arrays, task, divided_here=bool(split))]
-    return PictureSet(arrays, task, [*([split] if split else []), *notes], resizing.preparation(wanted.fit), split)
+    notes = [*([split] if split else []), *notes]
+    return PictureSet(arrays, task, notes, resizing.preparation(wanted.fit), split, fit_matters)
 
 
 def _count(part: tuple[Pixels, Labels]) -> int:

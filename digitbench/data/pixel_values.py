@@ -57,9 +57,7 @@ def to_pixels(array: Array, where: str, count: int | None = None) -> tuple[Pixel
     images, notes = _arranged(array, where, count)
     if not images.size:
         return np.empty((len(images), SIDE, SIDE), np.uint8), []
-    low, high = float(images.min()), float(images.max())
-    if not np.isfinite([low, high]).all():
-        raise DataError(f"{where} runs from {low:g} to {high:g}: it holds NaN or infinite values; replace them")
+    low, high = _ends_of(images, where)
     images, colour_note = _grey(images, where, low, high)
     black, white, range_note = _ends(images, where, low, high)
     if images.dtype == np.uint8 and (black, white) == (0, 255):
@@ -75,6 +73,14 @@ def to_pixels(array: Array, where: str, count: int | None = None) -> tuple[Pixel
         "inverted (most were bright, and MNIST's background is 0)": mostly_bright,
     }
     return pixels, [range_note, *notes, *(remark for remark, applies in remarks.items() if applies)]
+
+
+def _ends_of(images: Array, where: str) -> tuple[float, float]:
+    """Give the lowest and the highest value, of no images 0 and 255."""
+    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)
+    if not np.isfinite([low, high]).all():
+        raise DataError(f"{where} runs from {low:g} to {high:g}: it holds NaN or infinite values; replace them")
+    return low, high
 
 
 def to_levels(array: Array, where: str, count: int) -> tuple[Pixels, str]:
@@ -101,9 +107,7 @@ def to_levels(array: Array, where: str, count: int) -> tuple[Pixels, str]:
     if array.dtype.kind not in "buif":
         raise DataError(f"{where} is {array.dtype}: pixels are whole numbers or floats")
     images, notes = _with_channels_last(array, where, count, ANY_FORMS)
-    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)
-    if not np.isfinite([low, high]).all():
-        raise DataError(f"{where} runs from {low:g} to {high:g}: it holds NaN or infinite values; replace them")
+    low, high = _ends_of(images, where)
     if images.dtype.kind in "ui" and low >= 0 and 1 < high <= 255:
         black, white, note = 0.0, 255.0, "from 0 to 255"
     elif abs(low + 1) < OVERSHOOT and 0.5 <= high <= 1 + OVERSHOOT:

@@ -109,10 +109,11 @@ def _beyond_rounding(comparison: Agreement) -> int:
 
 
 def _opener(format: str, precision: str) -> str | None:
-    """An installed backend that opens it: the one of the format's name first."""
+    """An installed backend that opens it: the one of the format's name first, then the quickest to load."""
     backends = plugins.classes()
-    for name in sorted(backends, key=lambda name: name != format):
-        backend_class = backends[name]
+    for name in dict.fromkeys([format, *plugins.usual_order(), *backends]):
+        if not (backend_class := backends.get(name)):
+            continue
         opens = backend_class.format == format and precision in (backend_class.precisions or (precision,))
         if opens and not plugins.find(name).missing():
             return name

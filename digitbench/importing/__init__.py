@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from digitbench.images.resizing import FITS
 from digitbench.importing import formats, labels_file, unsupported
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.normalisations import Statistics
-from digitbench.importing.pictures import Load, Material, better_fitted, size_taken
+from digitbench.importing.pictures import Found, Load, Material, better_fitted, size_taken
 from digitbench.importing.prober import Prober
 from digitbench.importing.search import Search
 from digitbench.plugins.model_io import ModelIO
@@ -114,22 +115,22 @@ def import_model(
         claim = exit_stack.enter_context(naming.claim(target, folder))
         known, outputs = prober.known, len(prober.signatures[0].outputs)
         precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
-        labels = labels_file.find(source, model_format)
-        task, statistics = material.dataset.task, Statistics.of(material.dataset.train)
-        search = Search(prober, material.labelled, task, statistics, options.constraints, progress, labels)
-        try:
-            model_io, found = search.best(formats.stated_accuracy(source, model_format), precision)
-        except BundleError as exc:
-            raise BundleError(f"{source}: {exc}") from exc
+        best = partial(_best, prober, source, model_format, precision, options.constraints, progress)
+        if options.pictures and callable(dataset) and not options.constraints.fit and material.dataset.fit_matters:
+            material, model_io, found = better_fitted(best, dataset, material, prober, shared, progress)
+        else:
+            model_io, found = best(material)
         if scaling := formats.own_scaling(source, model_format, known.get("layers", [])):
             found["notes"].append(scaling)
-        if options.pictures and callable(dataset) and not options.constraints.fit:
-            material = better_fitted(dataset, material, prober, model_io, shared)
         model_io = replace(model_io, code=trusted)
         facts: dict[str, Any] = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "recipe": {"name": name},
-            "output": {"shape": [None, task.classes], "dtype": "float32", "activation": model_io.activation},
+            "output": {
+                "shape": [None, material.dataset.task.classes],
+                "dtype": "float32",
+                "activation": model_io.activation,
+            },
             "versions": writing.versions_with(plugin.runtime_versions()),
             "imported": {"source": str(source), "format": model_format, **found, "accepted": options.accept},
         }
@@ -166,6 +167,20 @@ def _material(
         size, fit = size_taken(prober.signatures[0]), options.constraints.fit or FITS[0]
         material = Material.of(dataset(image_size=size, fit=fit))
     return material
+
+
+def _best(
+    prober: Prober, source: Path, model_format: str, precision: str, constraints: Constraints, progress: Progress,
+    material: Material,
+) -> Found:  # fmt: skip
+    """Find out what the model takes and gives, by material that the worker can read."""
+    task, statistics = material.dataset.task, Statistics.of(material.dataset.train)
+    labels = labels_file.find(source, model_format)
+    search = Search(prober, material.labelled, task, statistics, constraints, progress, labels)
+    try:
+        return search.best(formats.stated_accuracy(source, model_format), precision)
+    except BundleError as exc:
+        raise BundleError(f"{source}: {exc}") from exc
 
 
 def _score_copy(

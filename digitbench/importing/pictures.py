@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from digitbench.backend import Signature
 from digitbench.data import Dataset, Split
-from digitbench.errors import UsageError
+from digitbench.errors import BundleError, UsageError
 from digitbench.importing import ranking
 from digitbench.importing.prober import Prober
 from digitbench.importing.search import IMAGES, MORE_IMAGES
@@ -19,11 +19,13 @@ from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels, Pixels
 from digitbench.records.quality import McNemar
 from digitbench.records.task import MOST_SIDE
+from digitbench.system.progress import Progress
 from digitbench.workers.pool import write_images
 
 MOST_PIXELS = 2 * 10**8
 """So many values training images have that are tried, at most."""
 
+Found = tuple[ModelIO, dict[str, Any]]
 Load = Callable[..., Dataset]
 """Gives labelled images; pictures of any size by ``image_size`` and ``fit``, as `digitbench.data.load` has them."""
 
@@ -83,27 +85,43 @@ def size_taken(signature: Signature) -> tuple[int, int] | None:
     return (height, width) if 1 < min(height, width) <= max(height, width) <= MOST_SIDE else None
 
 
-def better_fitted(load: Load, material: Material, prober: Prober, model_io: ModelIO, shared: Path) -> Material:
-    """Give the pictures cropped to the model's aspect where it then has more of them right beyond chance.
+def better_fitted(
+    best: Callable[[Material], Found], load: Load, squashed: Material, prober: Prober, shared: Path, progress: Progress
+) -> tuple[Material, *Found]:
+    """Crop the pictures to the model's aspect where it then has more of them right beyond chance.
 
     Parameters
     ----------
+    best
+        Searches for the model's form by pictures that the worker can read.
     load
         Of pictures of any size.
-    material
-        The same pictures, squashed.
+    squashed
+        The pictures of other aspects than the model's, their sides scaled apart.
     shared
         The file that the worker reads images from; it holds those that are given back.
+    progress
+        Told if it is the cropped ones.
+
+    Raises
+    ------
+    BundleError
+        The model recognises neither.
     """
-    cropped = Material.of(load(image_size=material.dataset.task.size, fit="crop"))
-    if cropped.dataset.fingerprint == material.dataset.fingerprint:
-        return material
-    squashed_right = material.right(prober, model_io)
+    right, why = None, "squashed, it recognises none of the classes"
+    try:
+        found = best(squashed)
+        right = squashed.right(prober, found[0])
+    except BundleError:
+        found = None
+    cropped = Material.of(load(image_size=squashed.dataset.task.size, fit="crop"))
     write_images(shared, cropped.pixels)
-    cropped_right = cropped.right(prober, model_io)
-    if cropped_right is not None and squashed_right is not None:
-        comparison = McNemar.between(cropped_right, squashed_right)
-        if comparison.verdict == "better":
-            return cropped
-    write_images(shared, material.pixels)
-    return material
+    if found:
+        cropped_right = cropped.right(prober, found[0])
+        if right is None or cropped_right is None or McNemar.between(cropped_right, right).verdict != "better":
+            write_images(shared, squashed.pixels)
+            return squashed, *found
+        why = f"it has {cropped_right.mean():.1%} of {len(right):,} right, {right.mean():.1%} squashed"
+    found = best(cropped)  # what was found is of other images
+    progress.say(f"pictures are cropped to the model's aspect: {why}")
+    return cropped, *found

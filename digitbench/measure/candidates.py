@@ -97,10 +97,10 @@ def candidates(
             raise PluginError(f"{message}; uninstall it, or report this to its author")
         row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
         try:
+            if not names and not _could_run(bundle, plugin, precisions):
+                continue
             plugin.require()
             backend_class = plugin.load()
-            if not names and bundle.can_never_hold(backend_class):
-                continue
             reason = "" if names else unsupported.reason(bundle, plugin, backend_class)
             if reason:
                 say(unsupported.left_out(plugin.name, reason))
@@ -130,6 +130,19 @@ def candidates(
     if not result:
         raise UsageError(f"no backend to measure{' in ' * bool(precisions)}{', '.join(precisions)}")
     return result
+
+
+def _could_run(bundle: Bundle, plugin: plugins.Plugin, precisions: Sequence[str]) -> bool:
+    """Say whether a backend, be its runtime installed or not, could run the bundle in one of these precisions."""
+    try:
+        backend = plugin.load()
+    except BackendError:
+        return True  # its row says why
+    if bundle.can_never_hold(backend):
+        return False
+    format = bundle.format_for(backend)
+    stored = [artifact.precision for artifact in bundle.artifacts if artifact.format == format]
+    return not precisions or not {*precisions}.isdisjoint([*plugins.runnable(backend, stored, format), *backend.makes])
 
 
 def _artifacts_by_precision(

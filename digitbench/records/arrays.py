@@ -14,8 +14,6 @@ Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 """The class that each image shows, from 0: (n,)."""
 
-CLASSES = 10
-
 
 def scaled(pixels: Pixels) -> npt.NDArray[np.float32]:
     """Give float32 in [0, 1], C-contiguous, of the same shape: what models are trained on and backends are given."""

@@ -25,6 +25,9 @@ MOST_WAITING = 0.05
 
 MOST_STEAL = 0.05
 
+MOST_EXCESS = 0.1
+"""By so much of a call its steps may exceed it: their medians differ from the call's by a few percent anyway."""
+
 
 def read(record: Any, path: str) -> Any:
     """Follow a dotted path of attributes and of a mapping's keys; give None as soon as one of them is None."""
@@ -200,7 +203,14 @@ def _part(name: str, head: str) -> Metric:
             return ""
         return f"{_step(value)} {_share(value, row.ledger.call)}" if interval else _step(value)
 
-    return Metric(name, f"ledger_{name}_us", f"ledger.{name}", head, unit="µs", form=_step, kind="us", writer=write)
+    return Metric(name, f"ledger_{name}_us", f"ledger.{name}", head, unit="µs", form=_step, kind="us", writer=write,
+                  spoiled=_if_steps_exceed_the_call)  # fmt: skip
+
+
+def _if_steps_exceed_the_call(row: Row) -> bool:
+    """Was a call's division into steps spoiled: each is timed on its own, and together they took longer than it."""
+    rest, call = read(row, "ledger.rest"), read(row, "ledger.call")
+    return rest is not None and rest < -MOST_EXCESS * call
 
 
 def _step(value: float) -> str:

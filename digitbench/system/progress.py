@@ -28,6 +28,19 @@ class Progress(Protocol):
         """Give a line for those who don't see the table: what it holds more than before."""
 
 
+class Unsaid:
+    """Somebody who watches tasks, and has read already what is said of them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.update = progress.update
+
+    def say(self, line: str) -> None:
+        """Do nothing."""
+
+    def step(self, line: str) -> None:
+        """Do nothing."""
+
+
 class Silent:
     """Nobody watches."""
 

@@ -16,6 +16,7 @@ from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle, layers, naming, writing
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
+from digitbench.evaluate import accuracy as evaluate
 from digitbench.export.keras_runtime import import_keras
 from digitbench.records.recipes import Recipe
 from digitbench.records.task import Task
@@ -97,7 +98,10 @@ def train(
                 }
                 backend, format = plugins.trained()
                 artifact = Artifact.describe(draft, draft / KERAS_FILE, format)
-                writing.write(draft, facts, dataset, artifact, backend, scores_of(model, dataset.test))
+                scores = scores_of(model, dataset.test)
+                writing.write(draft, facts, dataset, artifact, backend, scores)
+                if remark := chance_remark(scores, dataset):
+                    progress.say(remark)
                 options = export.Options(seed=recipe.seed)
                 failures = export.export(
                     Bundle(draft), export_formats, dataset, options, progress=progress, model=model
@@ -115,6 +119,19 @@ def scores_of(model: Any, split: Split) -> Scores:
     parts = (split.images[start : start + AT_ONCE] for start in range(0, len(split), AT_ONCE))  # Keras copies them
     scores = [model.predict(images, batch_size=1024, verbose=0) for images in parts]
     return np.concatenate(scores).astype(np.float32, copy=False)
+
+
+def chance_remark(scores: Scores, dataset: Dataset) -> str:
+    """Say so if a model isn't surely better than naming the commonest class of every test image; else nothing."""
+    labels = dataset.test.labels
+    right, counts = int((scores.argmax(axis=1) == labels).sum()), np.bincount(labels)
+    if evaluate.wilson_interval(right, len(labels))[0] > counts.max() / len(labels):
+        return ""
+    name, share = dataset.task.name_of(int(counts.argmax())), counts.max() / len(labels)
+    return (
+        f"learned nothing? {right:,} of {len(labels):,} test images are right, and naming them all {name!r} is right "
+        f"of {share:.1%}: try --recipe cnn-small, a lower --learning-rate, or more pictures"
+    )
 
 
 def _facts(keras: Any, model: Any, recipe: Recipe, training: dict[str, Any], task: Task) -> dict[str, Any]:

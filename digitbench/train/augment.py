@@ -55,17 +55,18 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int) -> Image
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(count)
     sources = source_positions(strengths, -(-count // TOGETHER), size, rng)
-    flat = images.reshape(count, prod(size), prod(images.shape[3:]))  # the last axis has the channels
-    deformed = np.empty_like(flat, order="C")
+    is_grey, pixels = images.ndim == 3, prod(size)
+    flat = images.reshape(count, pixels) if is_grey else images.reshape(count, pixels, prod(images.shape[3:]))
+    deformed = np.empty(flat.shape, np.float32)
 
-    matrix = _empty_matrix(prod(size))
+    matrix = _empty_matrix(pixels)
     for group, source in enumerate(sources):
         chosen = order[group * TOGETHER : (group + 1) * TOGETHER]
         matrix.indices, matrix.data = _interpolation(source, size)
-        pixels = np.ascontiguousarray(flat[chosen].swapaxes(0, 1))
-        moved = matrix @ pixels.reshape(len(pixels), -1)
+        columns = flat[chosen].T if is_grey else flat[chosen].swapaxes(0, 1).reshape(pixels, -1)
+        moved = matrix @ np.ascontiguousarray(columns)
         np.clip(moved, 0, 1, out=moved)  # a cubic overshoots at edges of strokes
-        deformed[chosen] = moved.reshape(pixels.shape).swapaxes(0, 1)
+        deformed[chosen] = moved.T if is_grey else moved.reshape(pixels, len(chosen), -1).swapaxes(0, 1)
     return deformed.reshape(images.shape)
 
 
@@ -121,8 +122,9 @@ def _empty_matrix(pixels: int) -> Any:
 
 def _interpolation(sources: Floats, size: tuple[int, ...]) -> tuple[npt.NDArray[np.int32], Floats]:
     """Find the 16 old pixels around each of `sources` (2, pixels), and the share of each: 0 outside of the image."""
-    ends = np.array(size, np.float32)[:, None]
-    sources = sources.clip(-3, ends + 2)  # all is background there, and no number too large for an integer
+    ends = np.array(size, np.int32)[:, None]
+    # Beyond these all is background, and no number too large for an integer.
+    sources = sources.clip(-3, (ends + 2).astype(np.float32))
     low = np.floor(sources)
     positions = low.astype(np.int32)[:, :, None] + NEAR  # rows and columns: (2, pixels, 4)
     inside = (positions >= 0) & (positions < ends[:, :, None])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from large_runtimes import LARGE
 
 from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Bundle
 from digitbench.plugins.exporter import Exporter
 from digitbench.records.precisions import EXPORTED, WEIGHTS8
-from digitbench.testing import BackendContract, random_bundle
+from digitbench.testing import DAMAGES, BackendContract, random_bundle
 
 
 class NativeBackendContract(BackendContract):
@@ -44,6 +46,11 @@ class TestKeras(TensorFlowContract):
 
 class TestSavedModel(TensorFlowContract):
     name = "savedmodel"
+
+    @pytest.mark.slow  # TensorFlow is imported anew, as by day for Keras
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_a_corrupt_artifact_is_an_artifact_error(self, answers_to_damage: list[Any], damage: str) -> None:
+        super().test_a_corrupt_artifact_is_an_artifact_error(answers_to_damage, damage)
 
 
 class TestTFLite(NativeBackendContract):
@@ -96,7 +103,7 @@ def test_every_backend_we_ship_is_tested_here() -> None:
     cases = [*NativeBackendContract.__subclasses__(), *TensorFlowContract.__subclasses__()]
     tested = {case.name for case in cases if case is not TensorFlowContract}
     native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
-    assert tested == native
+    assert tested | LARGE.keys() == native  # those in tests/installs
 
 
 def test_one_backend_is_that_of_training_and_orders_differ() -> None:

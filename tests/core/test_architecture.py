@@ -23,9 +23,18 @@ RUNTIMES = {
     "digitbench_tract": {"tract"},
     "digitbench_mnn": {"MNN"},
     "digitbench_onnx_reference": {"onnx", "threadpoolctl"},
+    "digitbench_torch": {"torch"},
+    "digitbench_jax": {"jax"},
+    "digitbench_keras_jax": {"keras", "jax"},
+    "digitbench_keras_torch": {"keras", "torch"},
 }
-SHARED = {"digitbench_tensorflow": {"digitbench_keras", "digitbench_savedmodel"}}
-"""What several adapters of one engine share, and which they are."""
+SHARED = {
+    "digitbench_tensorflow": {"digitbench_keras", "digitbench_savedmodel"},
+    "digitbench_keras_engine": {"digitbench_keras", "digitbench_keras_jax", "digitbench_keras_torch"},
+    "digitbench_jax_threads": {"digitbench_jax", "digitbench_keras_jax"},
+    "digitbench_npz": {"digitbench_numpy", "digitbench_torch", "digitbench_jax"},
+}
+"""What several adapters of one engine or one format share, and which they are."""
 
 TRAINING = {"tensorflow", "keras", "tf2onnx"}
 LIGHT = {"msgspec", "numpy", "packaging", "digitbench"}  # what any module may load when it is itself loaded
@@ -315,10 +324,8 @@ def test_importing_digitbench_loads_nothing_else() -> None:
 def test_nothing_heavy_is_loaded(statement: str, needed: set[str], never: set[str]) -> None:
     loaded = loaded_by(statement)
     assert needed <= loaded
-    assert (
-        not (never | {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx"})
-        & loaded
-    )
+    heavy = {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx", "torch", "jax"}
+    assert not (never | heavy) & loaded
 
 
 def test_the_names_of_the_package_are_all_there() -> None:

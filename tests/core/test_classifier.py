@@ -196,12 +196,15 @@ def test_without_a_name_and_none_that_can_run_it_says_what_would_mend_the_neares
     assert "--format tflite --precision int8" in complaint("numpy", "tflite", precision="int8")
 
 
-def test_the_order_names_ours_and_tensorflow_last() -> None:
+def test_the_order_names_ours_and_the_slow_to_load_last() -> None:
     from digitbench import plugins
 
     native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
     assert set(plugins.usual_order()) == {name for name in native if not plugins.find(name).load().only_named}
-    assert plugins.usual_order() == ["tflite", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras"]
+    assert plugins.usual_order() == [
+        "tflite", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "torch", "jax", "keras-jax",
+        "keras-torch",
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("plugins")

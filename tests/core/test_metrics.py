@@ -86,6 +86,15 @@ def test_what_is_withheld_goes_by_what_disturbed_the_row(changes: dict[str, Any]
     assert not any(metric.withheld(replace(unsettled, doubts=())) for metric in METRICS.values())
 
 
+def test_steps_that_together_took_longer_than_the_call_are_withheld_of_a_busy_machine() -> None:
+    quiet = replace(whole_row(), ledger=CallBreakdown(20.0, 0.1, 2.0, 21.0, 1.0))
+    busy = replace(quiet, doubts=(Finding("it waited for a CPU", "wait"),))
+    assert [METRICS[name].text(quiet) for name in ("run", "rest")] == ["21.0", "-4.00"]
+    assert {METRICS[name].text(busy, interval=True) for name in ("call", "input_copy", "run", "rest")} == {"busy"}
+    close = replace(busy, ledger=CallBreakdown(20.0, 0.1, 2.0, 18.5, 1.0))
+    assert METRICS["rest"].text(close) == "-1.50"
+
+
 def test_writes_a_bare_value_with_its_unit_or_without() -> None:
     assert METRICS["memory"].write(61_400_000) == "61"
     assert METRICS["memory"].write(61_400_000, unit=True) == "61 MB"

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.helpers import Recorder
 from digitbench.backend import Scores, Signature, Tensor
 from digitbench.data import Dataset, Split
-from digitbench.errors import UsageError
+from digitbench.errors import BundleError, UsageError
 from digitbench.importing.pictures import Material, better_fitted, size_taken
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.task import Task
@@ -54,30 +55,32 @@ def test_the_size_is_what_the_input_declares(
 
 @pytest.mark.parametrize(("squashed", "cropped", "name"), [
     (np.zeros(200), 255 * LABELS, "cropped"), (255 * LABELS, np.zeros(200), "squashed"),
-    (255 * LABELS, 255 * LABELS, "squashed"),
-], ids=["crop", "squash", "no difference"])  # fmt: skip
+    (255 * LABELS, 255 * LABELS, "squashed"), (np.full(200, 40), 255 * LABELS, "cropped"),
+], ids=["crop", "squash", "no difference", "refused when squashed"])  # fmt: skip
 def test_pictures_are_cropped_where_the_model_then_has_more_right(
     squashed: Any, cropped: Any, name: str, tmp_path: Path
 ) -> None:
-    shared, asked = tmp_path / "images.npy", []
+    shared, asked, watcher, refused = tmp_path / "images.npy", [], Recorder(), squashed[0] == 40
 
     def load(**how: Any) -> Dataset:
         asked.append(how)
         return dataset(cropped, "cropped")
 
-    material = Material.of(dataset(squashed, "squashed"))
-    np.save(shared, material.pixels)
-    chosen = better_fitted(load, material, FirstPixel(shared), ModelIO(), shared)  # type: ignore[arg-type]
+    def best(material: Material) -> tuple[ModelIO, dict[str, Any]]:
+        if material is given and refused:
+            raise BundleError("it doesn't recognise these classes")
+        return ModelIO(), {"searched": material.dataset.fingerprint}
+
+    given = Material.of(dataset(squashed, "squashed"))
+    np.save(shared, given.pixels)
+    chosen, _, found = better_fitted(best, load, given, FirstPixel(shared), shared, watcher)  # type: ignore[arg-type]
     assert asked == [{"image_size": (4, 4), "fit": "crop"}]
-    assert chosen.dataset.fingerprint == name
+    assert chosen.dataset.fingerprint == found["searched"] == name
     np.testing.assert_array_equal(np.load(shared), chosen.pixels)
     assert len(chosen.pixels) == 2 * 200 + 20
     assert chosen.test_numbers == range(400, 420)
-
-
-def test_pictures_that_no_fit_changes_are_not_tried_twice(tmp_path: Path) -> None:
-    material = Material.of(dataset(255 * LABELS, "same"))
-    assert better_fitted(lambda **how: dataset(255 * LABELS, "same"), material, None, ModelIO(), tmp_path) is material  # type: ignore[arg-type]
+    why = "squashed, it recognises none of the classes" if refused else "it has 100.0% of 200 right, 50.0% squashed"
+    assert watcher.lines == [f"pictures are cropped to the model's aspect: {why}"] * (name == "cropped")
 
 
 def test_without_training_images_nothing_can_be_found_out() -> None:

@@ -11,16 +11,19 @@ import pytest
 
 from core.helpers import GOOD, Install, refusal
 from digitbench import export, plugins
-from digitbench.backend import DASHES
+from digitbench.charts.palette import PLUGIN_STYLES
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
 from digitbench.system.packages import install_command
 
-NATIVE = ["keras", "mnn", "numpy", "onnx", "onnx-reference", "openvino", "savedmodel", "tflite", "tract"]
+NATIVE = [
+    "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference", "openvino", "savedmodel",
+    "tflite", "torch", "tract",
+]  # fmt: skip
 
 # --- what there is -------------------------------------------------------------------------------------------------
 
 
-def test_our_six_are_announced_and_sorted() -> None:
+def test_ours_are_announced_and_sorted() -> None:
     native = [name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"]
     assert native == NATIVE
 
@@ -98,11 +101,12 @@ def test_a_class_that_is_not_there_is_refused(install: Install) -> None:
 # --- what they say of themselves -----------------------------------------------------------------------------------
 
 
-def test_ours_are_told_apart_in_charts_by_colour_shape_and_dash() -> None:
-    styles = [backend_class.style for name, backend_class in plugins.classes().items() if name in NATIVE]
-    for part in ("colour", "shape"):
-        assert len({getattr(style, part) for style in styles}) == len(NATIVE)
-    assert {style.dash for style in styles if style} == set(DASHES), "there are fewer dashes than backends"
+def test_all_are_told_apart_in_charts_by_colour_and_without_it_by_shape_and_dash() -> None:
+    styles = [cls.style for name, cls in plugins.classes().items() if cls.style and name in NATIVE]
+    assert len(styles) == len(NATIVE)
+    styles += PLUGIN_STYLES
+    assert len({style.colour for style in styles}) == len(styles)
+    assert len({(style.shape, style.dash) for style in styles}) == len(styles)
 
 
 @pytest.mark.parametrize("style", [("red", "circle", "dot"), ("#0072b2", "blob", "dot"), ("#0072b2", "circle", "-")])
@@ -117,16 +121,9 @@ def test_one_with_a_place_is_among_those_that_are_taken_without_a_name(install: 
     install("my_backend", GOOD.replace('npz"', 'npz"\n    order = 15'))
     install("your_backend", names={"yours": "Good"})
     assert plugins.usual_order() == [
-        "tflite",
-        "mine",
-        "onnx",
-        "openvino",
-        "tract",
-        "mnn",
-        "numpy",
-        "savedmodel",
-        "keras",
-    ]
+        "tflite", "mine", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "torch", "jax",
+        "keras-jax", "keras-torch",
+    ]  # fmt: skip
 
 
 def test_a_reference_is_called_by_its_title_or_by_its_name() -> None:
@@ -181,6 +178,10 @@ RUNTIMES = {
     "mnn": ["mnn"],
     "onnx-reference": ["onnx"],
     "numpy": ["numpy"],
+    "torch": ["torch"],
+    "jax": ["jax"],
+    "keras-jax": ["jax", "keras"],
+    "keras-torch": ["keras", "torch"],
 }
 
 

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitbench.backend import Images, Scores
-from digitbench.data import Split
+from digitbench.data import Dataset, Split
 from digitbench.errors import CheckFailed, UsageError
 from digitbench.records.recipes import RECIPES, Recipe
+from digitbench.records.task import Task
 from digitbench.system.progress import Silent
-from digitbench.train import loops
+from digitbench.train import chance_remark, loops
 from digitbench.train.feed import Feed, targets_of
 from digitbench.train.log import Log, rising_epochs
 
@@ -216,3 +217,15 @@ def test_overfitting_is_said_once() -> None:
         log.end(epoch, {"loss": 1.0, "accuracy": 0.5, "val_loss": loss, "val_accuracy": 0.5})
     assert len(progress.lines) == 1
     assert rising_epochs(log.history["val_loss"]) == 4
+
+
+@pytest.mark.parametrize(("right", "says"), [(100, False), (45, False), (32, True), (0, True)])
+def test_a_model_that_learned_nothing_is_told(right: int, says: bool) -> None:
+    labels = np.repeat([0, 1, 2, 3], [30, 24, 23, 23])
+    pixels = np.zeros((100, 4, 4), np.uint8)
+    split = Split(pixels, labels)
+    dataset = Dataset("letters", "f" * 16, "here", split, split, task=Task((4, 4), ("alpha", "beta", "gamma", "delta")))
+    said = np.where(np.arange(100) < right, labels, (labels + 1) % 4)
+    remark = chance_remark(np.eye(4, dtype=np.float32)[said], dataset)
+    told = f"learned nothing? {right} of 100 test images are right, and naming them all 'alpha' is right of 30.0%: "
+    assert remark.startswith(told) if says else not remark

@@ -15,7 +15,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("keras", "savedmodel", "tflite", "onnx", "openvino", "numpy", "tract", "mnn", "onnx_reference")
+NAMES = (
+    "keras", "savedmodel", "tflite", "onnx", "openvino", "numpy", "tract", "mnn", "onnx_reference", "torch", "jax",
+    "keras_jax", "keras_torch",
+)  # fmt: skip
 ADAPTERS = {f"digitbench_{name}.py" for name in NAMES}
 
 
@@ -51,7 +54,7 @@ def read(wheel: zipfile.ZipFile, end: str) -> str:
 def test_every_top_level_name_is_ours(wheel: zipfile.ZipFile) -> None:
     tops = {PurePosixPath(name).parts[0] for name in names(wheel)}
     assert all(top.startswith("digitbench") for top in tops), tops
-    assert {"digitbench", "digitbench_tensorflow.py", *ADAPTERS} <= tops
+    assert {"digitbench", "digitbench_tensorflow.py", "digitbench_npz.py", *ADAPTERS} <= tops
 
 
 def test_it_holds_all_modules_of_the_tree(wheel: zipfile.ZipFile) -> None:

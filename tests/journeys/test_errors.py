@@ -43,7 +43,7 @@ def refused(cli: Cli, folder: Path, *arguments: object, env: dict[str, str] | No
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["--backend", "onx"], ["unknown backend 'onx'", "did you mean 'onnx'?", "known are keras, numpy, onnx"]),
+        (["--backend", "onx"], ["unknown backend 'onx'", "did you mean 'onnx'?", "known are jax, keras, "]),
         (["--backend", "tflite"], ["no fp32 artifact of format 'tflite'", "run: digitbench export"]),
         (["--batch-size", "0"], ["--batch-size 0"]),
         (["--batch-size", "1,-8"], ["--batch-size 1,-8"]),
@@ -89,7 +89,7 @@ def test_bench_refuses(cli: Cli, tmp_path: Path, untrained: Bundle, arguments: l
     ("arguments", "parts"),
     [
         (["--recipe", "dense128"], ["unknown recipe 'dense128'", "did you mean 'dense-128'?"]),
-        (["--dataset", "mnits"], ["unknown dataset 'mnits'", "auto, mnist, digits"]),
+        (["--dataset", "mnits"], ["unknown dataset 'mnits'", "auto, mnist, fashion-mnist, digits"]),
         (["--dropout", "2"], ["--dropout 2.0", "0 to below 1"]),
         (["--hidden", "0"], ["--hidden 0", "1 or more"]),
         (["--hidden", "wide"], ["--hidden wide", "whole numbers"]),

@@ -5,9 +5,13 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 from conftest import Cli, complaint, run_cli
 from core.helpers import announce
+from large_runtimes import LARGE
 
+from digitbench import plugins
+from digitbench.system.packages import install_command
 from journeys.helpers import first_on_path, table_rows
 
 PLUGIN = """
@@ -27,7 +31,7 @@ def version_of(*distributions: str) -> str:
     return ", ".join(f"{name} {metadata.version(name)}" for name in distributions)
 
 
-def test_lists_ours_with_runtime_format_and_source(cli: Cli) -> None:
+def test_lists_those_of_all_with_runtime_format_and_source(cli: Cli) -> None:
     done = cli("list", "backends")
     assert done.returncode == 0, done.stderr
     source = version_of("digitbench")
@@ -42,6 +46,16 @@ def test_lists_ours_with_runtime_format_and_source(cli: Cli) -> None:
         ["tflite", version_of("ai-edge-litert"), "tflite", source],
         ["tract", version_of("tract"), "onnx", source],
     ]
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_one_is_listed_with_what_is_there_of_it_and_the_line_that_installs_it(name: str, cli: Cli) -> None:
+    done = cli("list", "backends")
+    (line,) = [line for line in done.stdout.splitlines() if line.split()[:1] == [name]]
+    if plugins.find(name).missing():
+        assert f"not installed; run: {install_command('digitbench', name)} " in line
+    else:
+        assert all(version_of(package) in line for package in LARGE[name])
 
 
 def test_a_plugin_without_its_runtime_is_listed_with_the_line_that_installs_it(cli: Cli, tmp_path: Path) -> None:
@@ -66,7 +80,9 @@ def test_two_plugins_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_listing_imports_no_runtime(tmp_path: Path) -> None:
-    for runtime in ("tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx"):
+    for runtime in (
+        "tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx", "torch", "jax",
+    ):  # fmt: skip
         (tmp_path / f"{runtime}.py").write_text(f"raise AssertionError('{runtime} was imported')")
     done = run_cli("list", "backends", cwd=tmp_path, env=first_on_path(tmp_path))
     assert done.returncode == 0, done.stderr
