@@ -74,7 +74,9 @@ labels = scores.argmax(dim=1).numpy()
         if running == threads:
             return
         if self._opened:  # they hold the pool that would be freed: their next call may never end
-            raise ThreadsError(f"ExecuTorch runs {running} threads in this process while a model is open, not {threads}")
+            raise ThreadsError(
+                f"ExecuTorch runs {running} threads in this process while a model is open, not {threads}"
+            )
         self._engine._unsafe_reset_threadpool(threads)
 
     @property
