@@ -28,8 +28,8 @@ class Good(Backend):
     def close(self): ...
 """
 NATIVE = [
-    "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference", "openvino", "savedmodel",
-    "tflite", "torch", "tract",
+    "executorch", "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference", "openvino",
+    "savedmodel", "tflite", "torch", "tract",
 ]  # fmt: skip
 Install = Callable[..., None]
 
@@ -156,8 +156,8 @@ def test_one_with_a_place_is_among_those_that_are_taken_without_a_name(install: 
     install("my_backend", GOOD.replace('npz"', 'npz"\n    order = 15'))
     install("your_backend", names={"yours": "Good"})
     assert plugins.usual_order() == [
-        "tflite", "mine", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "torch", "jax",
-        "keras-jax", "keras-torch",
+        "tflite", "mine", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "executorch",
+        "torch", "jax", "keras-jax", "keras-torch",
     ]  # fmt: skip
 
 
@@ -178,7 +178,7 @@ class Good(Exporter):
 
 def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install: Install) -> None:
     install("my_exporter", EXPORTER, group="digitbench.exporters")
-    assert [*plugins.exporters()] == ["mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
+    assert [*plugins.exporters()] == ["executorch", "mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
 
@@ -212,6 +212,7 @@ RUNTIMES = {
     "onnx-reference": ["onnx"],
     "numpy": ["numpy"],
     "torch": ["torch"],
+    "executorch": ["executorch", "torch"],
     "jax": ["jax"],
     "keras-jax": ["jax", "keras"],
     "keras-torch": ["keras", "torch"],
