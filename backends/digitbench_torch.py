@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from digitbench_npz import read
+from digitbench_torch_arrays import from_numpy
 
 from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, Style, check_images
 
@@ -61,10 +61,7 @@ labels = x.argmax(dim=1).numpy()
         self._io_spec, self._window = weights.declared(io_spec), weights.window
         self._torch: Any = torch
         torch.set_num_threads(threads)
-        with warnings.catch_warnings():
-            # PyTorch warns, once a process, that it could write into an array that is read-only; nothing here does.
-            warnings.simplefilter("ignore")
-            torch.from_numpy(np.frombuffer(bytes(4), np.float32))
+        self._from_numpy = from_numpy()
         self._layers = [
             (torch.tensor(layer.kernel), torch.tensor(layer.bias), activations[layer.activation])
             for layer in weights.layers
@@ -86,7 +83,7 @@ labels = x.argmax(dim=1).numpy()
     def _tensor(self, images: Images) -> Any:
         """Share memory with the images where they are contiguous: no layer writes into what it takes."""
         values = images if self._window is None else images[self._window]
-        return self._torch.from_numpy(np.ascontiguousarray(values).reshape(len(images), -1))
+        return self._from_numpy(np.ascontiguousarray(values).reshape(len(images), -1))
 
     def _forward(self, x: Any) -> Any:
         addmm = self._torch.addmm

@@ -7,7 +7,10 @@ from typing import Any
 
 from digitbench import plugins
 
-LARGE = {"torch": {"torch"}, "jax": {"jax"}, "keras-jax": {"keras", "jax"}, "keras-torch": {"keras", "torch"}}
+LARGE = {
+    "torch": {"torch"}, "executorch": {"executorch", "torch"}, "jax": {"jax"}, "keras-jax": {"keras", "jax"},
+    "keras-torch": {"keras", "torch"},
+}  # fmt: skip
 """What each needs. `tests/installs/test_large_runtimes.py` makes environments that have it."""
 
 

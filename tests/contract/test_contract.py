@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from large_runtimes import LARGE
 
-from digitbench import plugins
+from digitbench import export, plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Bundle
 from digitbench.plugins.exporter import Exporter
@@ -122,7 +122,7 @@ def test_every_exporter_says_what_the_core_must_know(name: str) -> None:
 
 
 def test_a_random_bundle_holds_every_format_and_all_say_the_same(tmp_path: Path) -> None:
-    formats = [name for name in plugins.exporters() if name != "npz"]
+    formats = [name for name in export.formats() if name != "npz"]
     bundle = random_bundle(tmp_path / "run", format=formats)
     assert {artifact.format for artifact in bundle.artifacts} == {"npz", *formats}
     images = np.random.default_rng(0).random((5, 28, 28), np.float32)

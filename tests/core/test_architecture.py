@@ -24,6 +24,7 @@ RUNTIMES = {
     "digitbench_mnn": {"MNN"},
     "digitbench_onnx_reference": {"onnx", "threadpoolctl"},
     "digitbench_torch": {"torch"},
+    "digitbench_executorch": {"executorch"},
     "digitbench_jax": {"jax"},
     "digitbench_keras_jax": {"keras", "jax"},
     "digitbench_keras_torch": {"keras", "torch"},
@@ -32,6 +33,7 @@ SHARED = {
     "digitbench_tensorflow": {"digitbench_keras", "digitbench_savedmodel"},
     "digitbench_keras_engine": {"digitbench_keras", "digitbench_keras_jax", "digitbench_keras_torch"},
     "digitbench_jax_threads": {"digitbench_jax", "digitbench_keras_jax"},
+    "digitbench_torch_arrays": {"digitbench_torch", "digitbench_executorch"},
     "digitbench_npz": {"digitbench_numpy", "digitbench_torch", "digitbench_jax"},
 }
 """What several adapters of one engine or one format share, and which they are."""
@@ -324,7 +326,8 @@ def test_importing_digitbench_loads_nothing_else() -> None:
 def test_nothing_heavy_is_loaded(statement: str, needed: set[str], never: set[str]) -> None:
     loaded = loaded_by(statement)
     assert needed <= loaded
-    heavy = {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx", "torch", "jax"}
+    heavy = {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx", "jax"}
+    heavy |= {"torch", "executorch"}
     assert not (never | heavy) & loaded
 
 

@@ -24,7 +24,9 @@ def test_every_format_is_known_by_its_module() -> None:
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"unknown format 'coreml': .*known are mnn, npz, onnx, savedmodel, tflite"):
+    with pytest.raises(
+        UsageError, match=r"unknown format 'coreml': .*known are executorch, mnn, npz, onnx, savedmodel, tflite"
+    ):
         export.require(["onnx", "coreml"])
 
 
@@ -117,7 +119,7 @@ def test_npz_is_left_out_of_all_formats_and_refused_where_it_is_named(untrained:
     (line,) = progress.lines
     assert line.startswith("npz is left out, and with it the backend numpy: npz holds a single dense network")
     with pytest.raises(
-        UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from mnn, onnx, savedmodel, tflite$"
+        UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from executorch, mnn, onnx, savedmodel, tflite$"
     ):
         export._writable(["onnx", "npz"], convolutional, "fp32", bundle, progress)
     assert export._writable(export.formats(), CROPPED, "fp32", bundle, progress) == export.formats()

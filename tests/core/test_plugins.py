@@ -16,8 +16,8 @@ from digitbench.errors import BackendError, MissingRuntimeError, PluginError, Un
 from digitbench.system.packages import install_command
 
 NATIVE = [
-    "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference", "openvino", "savedmodel",
-    "tflite", "torch", "tract",
+    "executorch", "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference", "openvino",
+    "savedmodel", "tflite", "torch", "tract",
 ]  # fmt: skip
 
 # --- what there is -------------------------------------------------------------------------------------------------
@@ -121,8 +121,8 @@ def test_one_with_a_place_is_among_those_that_are_taken_without_a_name(install: 
     install("my_backend", GOOD.replace('npz"', 'npz"\n    order = 15'))
     install("your_backend", names={"yours": "Good"})
     assert plugins.usual_order() == [
-        "tflite", "mine", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "torch", "jax",
-        "keras-jax", "keras-torch",
+        "tflite", "mine", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "executorch",
+        "torch", "jax", "keras-jax", "keras-torch",
     ]  # fmt: skip
 
 
@@ -143,7 +143,7 @@ class Good(Exporter):
 
 def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install: Install) -> None:
     install("my_exporter", EXPORTER, group="digitbench.exporters")
-    assert [*plugins.exporters()] == ["mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
+    assert [*plugins.exporters()] == ["executorch", "mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
     assert "mine" in export.formats(), "where nobody names a format, it is written too"
@@ -179,6 +179,7 @@ RUNTIMES = {
     "onnx-reference": ["onnx"],
     "numpy": ["numpy"],
     "torch": ["torch"],
+    "executorch": ["executorch", "torch"],
     "jax": ["jax"],
     "keras-jax": ["jax", "keras"],
     "keras-torch": ["keras", "torch"],

@@ -82,6 +82,7 @@ def test_two_plugins_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
 def test_listing_imports_no_runtime(tmp_path: Path) -> None:
     for runtime in (
         "tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx", "torch", "jax",
+        "executorch",
     ):  # fmt: skip
         (tmp_path / f"{runtime}.py").write_text(f"raise AssertionError('{runtime} was imported')")
     done = run_cli("list", "backends", cwd=tmp_path, env=first_on_path(tmp_path))
