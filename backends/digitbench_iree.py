@@ -31,8 +31,8 @@ ANY, ONE = "any", "one"
 class IreeBackend(Backend):
     """A ``.vmfb`` file as `digitbench.export.iree` compiles it: one function for one image, one for any number."""
 
-    format: ClassVar[str] = "vmfb"
-    order: ClassVar[int | None] = 36
+    format: ClassVar[str] = "iree"
+    order: ClassVar[int | None] = 205
     style: ClassVar[Style | None] = Style("#01665e", "cross", "dashdot")
     example: ClassVar[str] = """\
 import iree.runtime
@@ -92,7 +92,7 @@ labels = predict(images).to_host().argmax(axis=1)
 
     def _put(self, images: Images) -> None:
         self._view = self._device.allocator.allocate_buffer_copy(
-            device=self._device, buffer=images, element_type=self._element, **self._kind
+            device=self._device, buffer=np.ascontiguousarray(images), element_type=self._element, **self._kind
         )
 
     def _run(self) -> None:

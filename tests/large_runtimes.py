@@ -8,7 +8,8 @@ from typing import Any
 from digitbench import plugins
 
 LARGE = {
-    "torch": {"torch"}, "executorch": {"executorch", "torch"}, "jax": {"jax"}, "keras-jax": {"keras", "jax"},
+    "torch": {"torch"}, "executorch": {"executorch", "torch"},
+    "iree": {"iree-base-compiler", "iree-base-runtime", "onnx"}, "jax": {"jax"}, "keras-jax": {"keras", "jax"},
     "keras-torch": {"keras", "torch"},
 }  # fmt: skip
 """What each needs. `tests/installs/test_large_runtimes.py` makes environments that have it."""

@@ -28,7 +28,7 @@ def export(
     Parameters
     ----------
     format : default all
-        savedmodel, tflite, onnx, npz, mnn, executorch.
+        savedmodel, tflite, onnx, npz, mnn, executorch, iree.
     precision : default all
         fp32, fp16, dynamic, int8, int8-weights.
     calibration_images : default 500, or all of fewer

@@ -17,9 +17,10 @@ OPTIONS = ("--iree-llvmcpu-target-cpu=host", "--iree-opt-data-tiling")
 class IreeExporter(Exporter):
     """``.vmfb`` files with two functions of the same weights: for any number of images, and quicker for one."""
 
-    format: ClassVar[str] = "vmfb"
+    format: ClassVar[str] = "iree"
+    suffix: ClassVar[str] = ".vmfb"
     source: ClassVar[str] = "onnx"
-    needs: ClassVar[tuple[str, ...]] = ("iree.compiler", "onnx")
+    needs: ClassVar[tuple[str, ...]] = ("iree", "onnx")
     extra: ClassVar[str] = "iree"
 
     def write(self, job: ExportJob, target: Path) -> None:

@@ -25,6 +25,7 @@ RUNTIMES = {
     "digitbench_onnx_reference": {"onnx", "threadpoolctl"},
     "digitbench_torch": {"torch"},
     "digitbench_executorch": {"executorch"},
+    "digitbench_iree": {"iree"},
     "digitbench_jax": {"jax"},
     "digitbench_keras_jax": {"keras", "jax"},
     "digitbench_keras_torch": {"keras", "torch"},
@@ -327,7 +328,7 @@ def test_nothing_heavy_is_loaded(statement: str, needed: set[str], never: set[st
     loaded = loaded_by(statement)
     assert needed <= loaded
     heavy = {"tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx", "jax"}
-    heavy |= {"torch", "executorch"}
+    heavy |= {"torch", "executorch", "iree"}
     assert not (never | heavy) & loaded
 
 

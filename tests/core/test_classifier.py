@@ -202,7 +202,7 @@ def test_the_order_names_ours_and_the_slow_to_load_last() -> None:
     native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
     assert set(plugins.usual_order()) == {name for name in native if not plugins.find(name).load().only_named}
     assert plugins.usual_order() == [
-        "tflite", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "executorch", "torch",
+        "tflite", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "executorch", "iree", "torch",
         "jax", "keras-jax", "keras-torch",
     ]  # fmt: skip
 

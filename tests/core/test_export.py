@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from journeys.helpers import copied
+from large_runtimes import LARGE
 
 from core.helpers import Recorder
 from digitbench import data, export, plugins
@@ -25,7 +26,7 @@ def test_every_format_is_known_by_its_module() -> None:
 
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(
-        UsageError, match=r"unknown format 'coreml': .*known are executorch, mnn, npz, onnx, savedmodel, tflite"
+        UsageError, match=r"unknown format 'coreml': .*known are executorch, iree, mnn, npz, onnx, savedmodel, tflite"
     ):
         export.require(["onnx", "coreml"])
 
@@ -115,11 +116,12 @@ def test_npz_is_left_out_of_all_formats_and_refused_where_it_is_named(untrained:
     bundle = copied(untrained, tmp_path)
     convolutional, progress = network(layer("Conv2D")), Recorder()
     remaining = export._writable(export.formats(), convolutional, "fp32", bundle, progress)
-    assert remaining == ["mnn", "onnx", "savedmodel", "tflite"]
+    assert [name for name in remaining if name not in LARGE] == ["mnn", "onnx", "savedmodel", "tflite"]
     (line,) = progress.lines
     assert line.startswith("npz is left out, and with it the backend numpy: npz holds a single dense network")
     with pytest.raises(
-        UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from executorch, mnn, onnx, savedmodel, tflite$"
+        UsageError,
+        match=r"--format npz: .* conv2d is a Conv2D; choose from executorch, iree, mnn, onnx, savedmodel, tflite$",
     ):
         export._writable(["onnx", "npz"], convolutional, "fp32", bundle, progress)
     assert export._writable(export.formats(), CROPPED, "fp32", bundle, progress) == export.formats()

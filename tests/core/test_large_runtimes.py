@@ -1,4 +1,4 @@
-"""What can be said of PyTorch, ExecuTorch, JAX and Keras on both where none of them is installed."""
+"""What can be said of PyTorch, ExecuTorch, IREE, JAX and Keras on both where none of them is installed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from digitbench.measure.candidates import candidates
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+OWN = {"torch", "executorch", "iree-base-compiler", "iree-base-runtime", "jax"}
+"""What none of the other runtimes needs."""
 
 
 def installed_by(extra: str) -> set[str]:
@@ -40,8 +42,8 @@ def installed_by(extra: str) -> set[str]:
 def test_each_has_an_extra_which_only_everything_includes() -> None:
     for name, needed in LARGE.items():
         assert installed_by(name) == needed
-    assert not {"torch", "executorch", "jax"} & (installed_by("all") | installed_by("test"))
-    assert installed_by("everything") == installed_by("all") | {"torch", "executorch", "jax"}
+    assert not OWN & (installed_by("all") | installed_by("test"))
+    assert installed_by("everything") == installed_by("all") | OWN
 
 
 @pytest.mark.parametrize("before", [None, "tensorflow"])
@@ -111,7 +113,7 @@ def test_jax_keeps_the_threads_that_it_started_with(jax: Jax, monkeypatch: pytes
 
 
 def test_a_missing_one_is_a_row_with_its_line_where_it_could_run(untrained: Bundle, monkeypatch: Any) -> None:
-    monkeypatch.setattr(plugins, "_version", lambda name: "" if name in ("torch", "executorch", "jax") else "1.0")
+    monkeypatch.setattr(plugins, "_version", lambda name: "" if name in OWN else "1.0")
     errors = {candidate.row.backend: candidate.row for candidate in candidates(untrained, [], [1], [1])}
     for name in LARGE:
         assert str(errors[name].error).startswith(f"backend {name!r} needs ")
@@ -119,7 +121,7 @@ def test_a_missing_one_is_a_row_with_its_line_where_it_could_run(untrained: Bund
 
 
 def test_a_missing_one_is_no_row_of_a_precision_that_it_never_runs(untrained: Bundle, monkeypatch: Any) -> None:
-    monkeypatch.setattr(plugins, "_version", lambda name: "" if name in ("torch", "executorch", "jax") else "1.0")
+    monkeypatch.setattr(plugins, "_version", lambda name: "" if name in OWN else "1.0")
     rows = {candidate.row.backend for candidate in candidates(untrained, [], [1], [1], ["int8"])}
     assert rows & LARGE.keys() == {"executorch"}, "an export makes what it would run"
 

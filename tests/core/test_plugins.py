@@ -16,8 +16,8 @@ from digitbench.errors import BackendError, MissingRuntimeError, PluginError, Un
 from digitbench.system.packages import install_command
 
 NATIVE = [
-    "executorch", "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference", "openvino",
-    "savedmodel", "tflite", "torch", "tract",
+    "executorch", "iree", "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference",
+    "openvino", "savedmodel", "tflite", "torch", "tract",
 ]  # fmt: skip
 
 # --- what there is -------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_one_with_a_place_is_among_those_that_are_taken_without_a_name(install: 
     install("my_backend", GOOD.replace('npz"', 'npz"\n    order = 15'))
     install("your_backend", names={"yours": "Good"})
     assert plugins.usual_order() == [
-        "tflite", "mine", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "executorch",
+        "tflite", "mine", "onnx", "openvino", "tract", "mnn", "numpy", "savedmodel", "keras", "executorch", "iree",
         "torch", "jax", "keras-jax", "keras-torch",
     ]  # fmt: skip
 
@@ -143,7 +143,7 @@ class Good(Exporter):
 
 def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install: Install) -> None:
     install("my_exporter", EXPORTER, group="digitbench.exporters")
-    assert [*plugins.exporters()] == ["executorch", "mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
+    assert [*plugins.exporters()] == ["executorch", "iree", "mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
     assert "mine" in export.formats(), "where nobody names a format, it is written too"
@@ -152,7 +152,8 @@ def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install
 def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Install) -> None:
     install("my_exporter", GOOD, group="digitbench.exporters")
     message = refusal(PluginError, plugins.find_exporter("mine").exporter)
-    assert [*plugins.exporters()] == ["mnn", "npz", "onnx", "savedmodel", "tflite"], "the others can be used"
+    exporters = ["executorch", "iree", "mnn", "npz", "onnx", "savedmodel", "tflite"]
+    assert [*plugins.exporters()] == exporters, "the others can be used"
     assert (
         "exporter 'mine' of my-exporter: my_exporter:Good is not a subclass of digitbench.plugins.exporter" in message
     )
@@ -180,6 +181,7 @@ RUNTIMES = {
     "numpy": ["numpy"],
     "torch": ["torch"],
     "executorch": ["executorch", "torch"],
+    "iree": ["iree-base-compiler", "iree-base-runtime", "onnx"],
     "jax": ["jax"],
     "keras-jax": ["jax", "keras"],
     "keras-torch": ["keras", "torch"],

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMES = (
     "keras", "savedmodel", "tflite", "onnx", "openvino", "numpy", "tract", "mnn", "onnx_reference", "torch", "jax",
-    "keras_jax", "keras_torch", "executorch",
+    "keras_jax", "keras_torch", "executorch", "iree",
 )  # fmt: skip
 ADAPTERS = {f"digitbench_{name}.py" for name in NAMES}
 

@@ -21,7 +21,7 @@ from digitbench.plugins import find
 from digitbench.plugins.scoring import SCORING_BATCH
 
 ROOT = Path(__file__).parents[2]
-ENGINES = {"jax": ("jax", "keras-jax"), "torch": ("torch", "executorch", "keras-torch")}
+ENGINES = {"iree": ("iree",), "jax": ("jax", "keras-jax"), "torch": ("torch", "executorch", "keras-torch")}
 """The backends of each environment."""
 BACKENDS = [(engine, name) for engine, names in ENGINES.items() for name in names]
 GIGABYTES = "DIGITBENCH_TEST_TORCH"

@@ -83,6 +83,7 @@ def test_listing_imports_no_runtime(tmp_path: Path) -> None:
     for runtime in (
         "tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert", "tract", "MNN", "onnx", "torch", "jax",
         "executorch",
+        "iree",
     ):  # fmt: skip
         (tmp_path / f"{runtime}.py").write_text(f"raise AssertionError('{runtime} was imported')")
     done = run_cli("list", "backends", cwd=tmp_path, env=first_on_path(tmp_path))
