@@ -13,6 +13,10 @@ help:            ## list the targets
 quickstart: .venv   ## train, export, and compare every runtime on this machine, in under 3 minutes once installed
 	$(RUN) -m digitbench quickstart
 
+# What pytest compiles of the tests is kept: it takes longer than most tests.
+test sample nightly: export PYTHONDONTWRITEBYTECODE =
+test sample nightly: export PYTHONPYCACHEPREFIX = $(CURDIR)/.venv/bytecode
+
 test: .venv      ## run the tests, three files at a time
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 

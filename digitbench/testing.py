@@ -36,6 +36,8 @@ from digitbench import bundle as bundles
 from digitbench import data, plugins
 from digitbench.backend import Backend, Images, Runtime, Scores, Style, check_scores
 from digitbench.bundle import Artifact, Bundle, writing
+from digitbench.export import source_in
+from digitbench.export import write as write_format
 from digitbench.export.keras_runtime import import_keras
 from digitbench.measure.native_tools import TOOLS
 from digitbench.plugins.exporter import ExportJob
@@ -329,7 +331,7 @@ def corrupt(artifact: Path, folder: Path, damage: str) -> Path:
 
 
 def random_bundle(
-    folder: Path, hidden: Sequence[int] = (16,), seed: int = 0, formats: Sequence[str] = (),
+    folder: Path, hidden: Sequence[int] = (16,), seed: int = 0, format: str | Sequence[str] = (),
     dataset: data.Dataset | None = None,
 ) -> Bundle:  # fmt: skip
     """Write a bundle of random weights, with an ``npz`` artifact: it needs NumPy and no Keras.
@@ -342,8 +344,9 @@ def random_bundle(
         The bundle's.
     hidden, seed
         The hidden layers' widths, and what draws their weights.
-    formats
-        Of exporters: what else it holds, in fp32. Keras writes them.
+    format
+        What else it holds, in fp32: of an exporter, or several. TensorFlow is needed where an exporter takes a Keras
+        model, and not where it is made from ``npz``.
     dataset
         What it is made for; ``digits`` if None.
     """
@@ -371,11 +374,11 @@ def random_bundle(
     facts = {"recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json()}
     writing.write(folder, facts, dataset, Artifact.describe(folder, artifact, "npz"), backend, scores)
     bundle = Bundle(folder)
-    for format in formats:
-        exporter = plugins.exporters()[format]
-        path = artifact.with_suffix(exporter.suffix)
-        exporter.write(ExportJob(_keras_model(arrays), FP32, dataset.train.head(1).images), path)
-        bundle.record(Artifact.describe(folder, path, format))
+    for name in [format] if isinstance(format, str) else format:
+        model = None if source_in(bundle, name) else _keras_model(arrays)
+        path = artifact.with_name(plugins.find_exporter(name).exporter().file_name(FP32))
+        write_format(name, ExportJob(model, FP32, dataset.train.head(1).images), path, bundle)
+        bundle.record(Artifact.describe(folder, path, name))
     return bundle
 
 

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 Finished = subprocess.CompletedProcess[str]
 Cli = Callable[..., Finished]
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""Of several test processes each computes with one thread: else threads that wait for a core take twice the time."""
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
     """A user's environment with an empty home, where MNIST can't be found or downloaded."""
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR", "SYSTEMROOT"}}
+    names = {"PATH", "LANG", "TMPDIR", "SYSTEMROOT", *ONE_THREAD}
+    kept = {name: value for name, value in os.environ.items() if name in names}
     nowhere = "http://127.0.0.1:9"  # the discard port: refused at once
     return {
         **kept,
@@ -62,12 +65,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every", type=int, default=1, metavar="N", help="run a sample: every Nth of the chosen tests")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):  # in pytest-xdist's first process, of which the others have it
+        os.environ.update({name: "1" for name in ONE_THREAD if name not in os.environ})
+    tests = Path(__file__).parent
+    if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and config.args in ([tests.name], [str(tests)]):
+        # Each begins to read at another file: what one has compiled by then is there for the others.
+        files = sorted(str(file) for file in tests.rglob("test_*.py") if "plugins" not in file.parts)
+        start = len(files) * int(worker.removeprefix("gw")) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        config.args[:] = files[start:] + files[:start]
+
+
 @pytest.hookimpl(trylast=True)  # after `-m` and `-k` have chosen
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the folders whose files take long, so that the processes of `make test` end at about the same time."""
     order = ("contract", "journeys", "installs", "core")
     items.sort(
-        key=lambda item: next((index for index, name in enumerate(order) if name in item.path.parts), len(order))
+        key=lambda item: (
+            next((index for index, name in enumerate(order) if name in item.path.parts), len(order)),
+            item.path,
+        )
     )
     every = config.getoption("every")
     if every > 1:

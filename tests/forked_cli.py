@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pkgutil
 import runpy
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,13 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from unittest.mock import patch
 
-IMPORTED = ["digitbench.cli", "scipy.special", "scipy.stats", "sklearn.datasets", "sklearn.metrics", "altair"]
+import digitbench
+
+OURS = [module.name for module in pkgutil.walk_packages(digitbench.__path__, "digitbench.")]
+IMPORTED = [
+    *(name for name in OURS if not name.endswith("__main__")), "typer._adapters", "rich.live", "rich.markdown",
+    "scipy.special", "scipy.stats", "scipy.ndimage", "sklearn.linear_model", "sklearn.model_selection", "altair",
+]  # fmt: skip
 SECONDS = 300
 
 

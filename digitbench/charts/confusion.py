@@ -35,13 +35,8 @@ LABEL_LIMIT = 110  # pixels of a name below or beside a matrix of numbers
 Counts = npt.NDArray[np.int64]
 
 
-def figure(
-    scores: Scores, labels: Labels, activation: str = "", about: str = "", task: Task = mnist.TASK
-) -> alt.VConcatChart:
-    """Draw `chart` with the accuracy as its title, and `about`: which model's scores, and of which images.
-
-    The label is that of the highest score whatever the `activation`.
-    """
+def figure(scores: Scores, labels: Labels, *, about: str = "", task: Task = mnist.TASK) -> alt.VConcatChart:
+    """Draw `chart` with the accuracy as its title, and `about`: which model's scores, and of which images."""
     counts = accuracy.confusion(scores, labels)
     top5 = accuracy.accuracy(scores, labels).top5
     head = title(counts) + (f"; top-5 {top5:.2%}" if top5 is not None else "")

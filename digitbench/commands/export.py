@@ -64,7 +64,7 @@ def export(
         bundle = Bundle(run)
         calibration_seed = bundle.manifest.recipe.get("seed", 0) if seed is None else seed
         chosen = exporters.Options(precision_names, calibration_images, calibration_seed, limit)
-        exporters.require(formats, precision_names)
+        exporters.require(formats, precision_names, bundle)
         check_writable(bundle.path / ARTIFACTS / "model")
         digits = options.bundle_data(bundle, data, progress)
         with faults_as(BundleError, bundle.path / ARTIFACTS):

@@ -41,7 +41,7 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
         pictures: dict[str, Callable[[], Picture]] = {
             "training": lambda: trainings.figure(read([bundle])),
             "predictions": lambda: predictions.figure(test, class_probabilities, about, task=bundle.task),
-            "confusion": lambda: confusion.figure(scores, test.labels, about, task=bundle.task),
+            "confusion": lambda: confusion.figure(scores, test.labels, about=about, task=bundle.task),
         }
         for name, draw in pictures.items():
             with console.status(f"drawing {name}.png"):

@@ -220,7 +220,8 @@ def confusion(
     from digitbench.charts.confusion import figure
 
     draw_scored(
-        "confusion", lambda scores, test, *about: figure(scores, test.labels, *about), run, backend, precision, data,
+        "confusion", lambda scores, test, _, about, task: figure(scores, test.labels, about=about, task=task),
+        run, backend, precision, data,
         output,
     )  # fmt: skip
 

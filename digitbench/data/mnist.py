@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.metadata import distribution
+from pathlib import Path
 
 import numpy as np
 
-from digitbench.records.arrays import Pixels
+from digitbench.records.arrays import Labels, Pixels
 from digitbench.records.task import DIGITS, Task, numbered
 
 TASK = Task((28, 28), numbered(10), DIGITS)
@@ -24,22 +25,28 @@ def sklearn_digits() -> tuple[Pixels, Pixels]:
     pixels, labels
         uint8, (1797, 28, 28) and (1797,), in scikit-learn's order.
     """
-    from sklearn.datasets import load_digits
-
-    bunch: Any = load_digits()
-    small = bunch.images.astype(np.int64)  # 0 to 16
+    small, labels = _scikit_learns()  # 0 to 16
     centres = (2 * np.arange(20) + 1) / 5 - 0.5  # of the box's pixels, in those of the small picture
     shares = np.stack([np.interp(centres, np.arange(8), unit) for unit in np.eye(8)], axis=1)
     weights = np.rint(40 * shares).astype(np.int64)  # (20, 8), in fortieths
-    large = np.einsum("ih,nhw,jw->nij", weights, small, weights)  # 0 to 16 × 40 × 40
-    large = (large * 255 + 12800) // 25600
+    large = (weights @ small @ weights.T * 255 + 12800) // 25600
     pixels = np.zeros((len(large), 28, 28), np.uint8)
     ticks = 2 * np.arange(20) + 1  # pixel centres, in half pixels
-    for canvas, digit in zip(pixels, large, strict=True):
-        mass = int(digit.sum())
-        # 28 - 2 × centre of mass, rounded, is where the box goes: half pixels keep it whole.
-        top, left = (
-            min(max((28 * mass - int(digit.sum(axis=axis) @ ticks) + mass) // (2 * mass), 0), 8) for axis in (1, 0)
-        )
+    mass = large.sum(axis=(1, 2))
+    # 28 - 2 × centre of mass, rounded, is where the box goes: half pixels keep it whole.
+    places = [(28 * mass - large.sum(axis=axis) @ ticks + mass) // (2 * mass) for axis in (2, 1)]
+    for canvas, digit, top, left in zip(pixels, large, *np.clip(places, 0, 8), strict=True):
         canvas[top : top + 20, left : left + 20] = digit
-    return pixels, bunch.target.astype(np.uint8)
+    return pixels, labels
+
+
+def _scikit_learns() -> tuple[Labels, Pixels]:
+    """Read the digits from scikit-learn's own file, where it is: to import scikit-learn takes a second."""
+    path = Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
+    if path.is_file():
+        table = np.loadtxt(path, np.int64, delimiter=",")
+        return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.uint8)
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return images.reshape(-1, 8, 8).astype(np.int64), labels.astype(np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from math import fsum, sqrt
@@ -94,13 +93,13 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean of two or more values, and its 95 % interval by Student's t."""
-    from scipy import stats
+    from scipy.special import stdtrit
 
     mean = fsum(values) / len(values)
     if len(set(values)) == 1:
         return mean, mean, mean
-    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values))
-    return mean, float(low), float(high)
+    half = float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / sqrt(len(values)))
+    return mean, mean - half, mean + half
 
 
 def paired_interval(lost: int, won: int, total: int) -> Interval:
@@ -151,12 +150,9 @@ def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> 
     activation
         Of the model's output; see `probabilities`.
     """
-    from sklearn.metrics import log_loss
-
-    predicted = probabilities(scores, activation)
-    with warnings.catch_warnings():  # a quantised softmax doesn't add up to 1, and is judged as it is
-        warnings.filterwarnings("ignore", message=".*do not sum to one", category=UserWarning)
-        loss = log_loss(labels, predicted, labels=range(predicted.shape[1]))
+    predicted = probabilities(scores, activation)  # a quantised softmax doesn't add up to 1, and is judged as it is
+    least, true = np.finfo(np.float32).eps, predicted[np.arange(len(labels)), labels]
+    loss = -np.log(np.clip(true, least, 1 - least)).mean(dtype=np.float64)
     bins = _reliability(predicted.max(axis=1), scores.argmax(axis=1) == labels)
     error = sum(item.images * abs(item.accuracy - item.confidence) for item in bins) / len(labels)
     return Calibration(float(loss), error, bins)

@@ -1,14 +1,15 @@
 """Write a trained model in the formats that runtimes open, and prove that each still says what Keras says.
 
-Each format is a module here with a `digitbench.plugins.exporter.Exporter`, announced by an entry point.
+Each format has a `digitbench.plugins.exporter.Exporter`, announced by an entry point: a module here, or a plugin's.
 """
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from digitbench import bundle as bundles
 from digitbench import data, plugins
 from digitbench.bundle import Artifact, Bundle, layers
 from digitbench.data import Dataset
-from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
+from digitbench.errors import ArtifactError, BackendError, CheckFailed, UsageError, is_verbose, reason, unknown
 from digitbench.export import folding
 from digitbench.export.check import Refused, check_artifact
 from digitbench.export.keras_runtime import import_keras
@@ -25,7 +26,6 @@ from digitbench.plugins.exporter import Exporter, ExportJob
 from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
 from digitbench.system import trusted_files
 from digitbench.system.files import written_beside
-from digitbench.system.packages import install_command
 from digitbench.system.progress import Progress, Silent
 
 
@@ -52,9 +52,14 @@ class Options:
 
 
 def formats() -> list[str]:
-    """Name every format that a model can be written in; those of an extra of their own only where that is installed."""
-    exporters = plugins.exporters()
-    return [name for name in exporters if exporters[name].extra == Exporter.extra or not exporters[name].missing()]
+    """Name every format that a model can be written in; those of plugins and further extras only where all is there."""
+    names = []
+    for name, plugin in plugins.discover(plugins.entry_points.EXPORTERS).items():
+        with suppress(BackendError):
+            is_usual = plugin.is_native and plugin.exporter().extra == Exporter.extra  # what trains models installs it
+            plugin.exporter(needed=not is_usual)
+            names.append(name)
+    return names
 
 
 def export(
@@ -95,7 +100,7 @@ def export(
         See `require`; or there are too few training images to calibrate with; or a format can't hold the model.
     """
     options, progress = options or Options(), progress or Silent()
-    requested, model_precision = require(formats, options.precisions), bundle.usual_precision
+    requested, model_precision = require(formats, options.precisions, bundle), bundle.usual_precision
     if model_precision != FP32:
         requested = [(format, model_precision) for format in formats]
         other_precisions = ",".join(name for name in options.precisions if name != model_precision)
@@ -107,7 +112,9 @@ def export(
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
         if options.calibration_images is None and len(calibration) < data.CALIBRATION_IMAGES:
             progress.say(f"int8's ranges are found on only {len(calibration):,} training images: there are no more")
-    if requested:
+    # What others are made from comes first.
+    requested = sorted(requested, key=lambda pair: plugins.find_exporter(pair[0]).exporter().source)
+    if not all(source_in(bundle, format) for format, _ in requested):  # else Keras isn't needed
         model = model or _load(bundle, progress)
         if model_precision == FP32:
             model = _fold_checked(model, bundle, dataset, progress)
@@ -129,8 +136,17 @@ def _load(bundle: Bundle, progress: Progress) -> Any:
     return model
 
 
-def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tuple[str, str]]:
+def require(
+    formats: Sequence[str], precisions: Sequence[str] = (), bundle: Bundle | None = None
+) -> list[tuple[str, str]]:  # fmt: skip
     """Find out before long work what is to be written, and whether it can be.
+
+    Parameters
+    ----------
+    formats, precisions
+        As in `export`.
+    bundle
+        It may hold what an exporter reads.
 
     Returns
     -------
@@ -141,13 +157,12 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
     ------
     UsageError
         A format is not known, or none of them can be written in one of the precisions.
-    MissingRuntimeError
-        What one of them needs is not installed.
+    MissingRuntimeError, PluginError
+        What one of them needs is not installed, or it can't be loaded.
     """
     exporters = plugins.exporters()
     for name in formats:
-        if name not in exporters:
-            raise UsageError(unknown("format", name, exporters))
+        plugins.find_exporter(name).exporter()
     for precision in precisions:
         if precision == BF16:
             raise UsageError(f"--precision {precision}: it needs no export; a runtime makes it from fp32")
@@ -158,9 +173,9 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
             names = ", ".join(capable)
             raise UsageError(f"--precision {precision}: {', '.join(formats)} can't be written in it; {names} can")
     for name in formats:
-        if missing := ", ".join(exporters[name].missing()):
-            mend = install_command("digitbench", exporters[name].extra)
-            raise MissingRuntimeError(f"exporting {name} needs {missing}, not installed here; run: {mend}", mend=mend)
+        while name:  # what it is made from has an exporter too
+            exporter = plugins.find_exporter(name).exporter(needed=True)
+            name = "" if bundle and source_in(bundle, name) else exporter.source
     return [
         (name, precision)
         for name in formats
@@ -195,16 +210,69 @@ def _writable(names: Sequence[str], model: Any, model_precision: str, bundle: Bu
     exporters = plugins.exporters()
     if bundle.manifest.imported and model_precision == FP32:
         return list(names)
-    reasons = {name: why for name in names if (why := exporters[name].unable(model, model_precision))}
+    reasons = {name: why for name in names if (why := _why_not(name, model, model_precision))}
     for name, why in reasons.items():
         if not set(names) >= set(formats()):
             alternatives = ", ".join(other for other in exporters if other not in reasons)
             raise UsageError(f"--format {name}: {why}; choose from {alternatives}")
         openers = [backend for backend, kind in plugins.classes().items() if kind.formats() == (name,)]
         lost = [backend for backend in openers if not plugins.find(backend).missing()] or openers
-        progress.say(f"{name} is left out, and with it the backend{'s' * (len(lost) > 1)} {', '.join(lost)}: {why}")
+        backends = f", and with it the backend{'s' * (len(lost) > 1)} {', '.join(lost)}" if lost else ""
+        progress.say(f"{name} is left out{backends}: {why}")
         bundle.record_unwritable(name, why)
     return [name for name in names if name not in reasons]
+
+
+def _why_not(name: str, model: Any, precision: str) -> str:
+    """Say why a Keras model can't be written in a format, or in what that is made from."""
+    plugin = plugins.find_exporter(name)
+    exporter = plugin.exporter()
+    try:
+        why = exporter.unable(model, precision)
+    except Exception as exc:
+        if plugin.is_native or is_verbose():
+            raise
+        why = f"its exporter can't say whether it holds the model: {reason(exc)}"
+    return why or (_why_not(exporter.source, model, precision) if exporter.source else "")
+
+
+def source_in(bundle: Bundle, format: str) -> Path | None:
+    """Give what an exporter is to read, if it has a source and the bundle holds that as digitbench writes it."""
+    source, imported = plugins.find_exporter(format).exporter().source, bundle.manifest.imported
+    if source and not (imported and imported.format == source):
+        with suppress(ArtifactError):
+            return bundle.open(bundle.find(source))
+    return None
+
+
+def write(format: str, job: ExportJob, target: Path, bundle: Bundle) -> None:
+    """Let an exporter write; what it is made from is taken out of the bundle, or written first, and removed again.
+
+    Parameters
+    ----------
+    job
+        Without the source.
+
+    Raises
+    ------
+    MissingRuntimeError
+        It imports what is not installed.
+    ValueError
+        It wrote nothing.
+    """
+    plugin = plugins.find_exporter(format)
+    exporter = plugin.exporter()
+    with tempfile.TemporaryDirectory() as folder:
+        if exporter.source:
+            source = source_in(bundle, format)
+            if source is None:
+                source = Path(folder) / plugins.find_exporter(exporter.source).exporter().file_name(FP32)
+                write(exporter.source, replace(job, precision=FP32, fp32=None), source, bundle)
+            job = replace(job, model=None, source=source)
+        with plugin.explain_missing():
+            exporter.write(job, target)
+    if not target.exists():
+        raise ValueError("its exporter wrote nothing")
 
 
 def raise_failures(failures: Sequence[str]) -> None:
@@ -234,11 +302,11 @@ class _Exports:
         exporter = plugins.exporters()[format]
         task = f"exporting {format} {precision}" if len(exporter.precisions) > 1 else f"exporting {format}"
         self.progress.update(task, 0, 2)
-        target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}{exporter.suffix}"
+        target = self.bundle.path / bundles.ARTIFACTS / exporter.file_name(precision)
         try:
             with ExitStack() as exit_stack:  # an artifact and its checksum, from one export of several at the same time
                 with written_beside(target, replace_folder=True) as draft:
-                    exporter.write(self._job(format, precision), draft)
+                    write(format, self._job(format, precision), draft, self.bundle)
                     written = exporter.precision_of(draft)
                     if self.model_precision not in (FP32, written):
                         raise ValueError(f"the model is {self.model_precision}, and its converter writes {written}")
@@ -251,13 +319,16 @@ class _Exports:
                 self.bundle.record(self._describe(target, format, precision, recorded))
         except Refused as refused:
             return f"{refused}; the earlier file is kept" if target.exists() else str(refused)
-        except (OSError, MemoryError):
-            raise
         except Exception as exc:
-            if not self.bundle.manifest.imported:
+            native, imported = plugins.find_exporter(format).is_native, self.bundle.manifest.imported
+            converter_missing = isinstance(exc, FileNotFoundError) and not native
+            if is_verbose() or (isinstance(exc, (OSError, MemoryError)) and not converter_missing):
+                raise
+            if native and not imported:
                 raise  # a model trained here that can't be written is a fault of digitbench
             self.progress.update(task, 2, 2, "can't be written")
-            self.bundle.record_unwritable(format, reason(exc))
+            if imported:
+                self.bundle.record_unwritable(format, reason(exc))
             return f"{format} {precision}: can't be written: {reason(exc)}"
         return None
 

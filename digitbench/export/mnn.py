@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.export.onnx import OnnxExporter
 from digitbench.plugins.exporter import Exporter, ExportJob
 from digitbench.records.precisions import FP16, FP32, WEIGHTS8
 
@@ -31,8 +28,8 @@ class MnnExporter(Exporter):
     """``.mnn`` files with a free batch size, float32 in and out."""
 
     format: ClassVar[str] = "mnn"
-    suffix: ClassVar[str] = ".mnn"
-    needs: ClassVar[tuple[str, ...]] = (*OnnxExporter.needs, "MNN")
+    source: ClassVar[str] = "onnx"
+    needs: ClassVar[tuple[str, ...]] = ("MNN",)
     extra: ClassVar[str] = "mnn"
     # No int8: of an ONNX file in int8 the converter aborts, of a TFLite file it makes a model that guesses.
     precisions: ClassVar[tuple[str, ...]] = tuple(OPTIONS)
@@ -40,10 +37,8 @@ class MnnExporter(Exporter):
 
     def write(self, job: ExportJob, target: Path) -> None:
         """See `Exporter.write`."""
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / "model.onnx"
-            OnnxExporter().write(replace(job, precision=FP32, fp32=None), source)
-            convert(source, target, job.precision)
+        assert job.source
+        convert(job.source, target, job.precision)
 
     def unable(self, model: Any, precision: str) -> str:
         """See `Exporter.unable`."""

@@ -23,7 +23,6 @@ class NpzExporter(Exporter):
     """
 
     format: ClassVar[str] = "npz"
-    suffix: ClassVar[str] = ".npz"
 
     def write(self, job: ExportJob, target: Path) -> None:
         """See `Exporter.write`.

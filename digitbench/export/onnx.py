@@ -21,7 +21,6 @@ class OnnxExporter(Exporter):
     """``.onnx`` files with a free batch size, float32 in and out."""
 
     format: ClassVar[str] = "onnx"
-    suffix: ClassVar[str] = ".onnx"
     needs: ClassVar[tuple[str, ...]] = ("tf2onnx", "onnx", "onnxruntime")
     precisions: ClassVar[tuple[str, ...]] = EXPORTED
     frees_batch: ClassVar[bool] = True

@@ -16,7 +16,6 @@ class SavedModelExporter(Exporter):
     """SavedModel folders with a serving signature of free batch size."""
 
     format: ClassVar[str] = "savedmodel"
-    suffix: ClassVar[str] = ".savedmodel"
 
     def write(self, job: ExportJob, target: Path) -> None:
         """See `Exporter.write`."""

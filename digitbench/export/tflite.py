@@ -22,7 +22,6 @@ class TFLiteExporter(Exporter):
     """``.tflite`` files with a free batch size, float32 in and out."""
 
     format: ClassVar[str] = "tflite"
-    suffix: ClassVar[str] = ".tflite"
     precisions: ClassVar[tuple[str, ...]] = EXPORTED
 
     def write(self, job: ExportJob, target: Path) -> None:

@@ -22,8 +22,16 @@ from msgspec import structs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from digitbench import errors
 from digitbench.backend import Backend
-from digitbench.errors import ArtifactError, BackendError, MissingRuntimeError, UnknownBackendError, unknown
+from digitbench.errors import (
+    ArtifactError,
+    BackendError,
+    MissingRuntimeError,
+    PluginError,
+    UnknownBackendError,
+    unknown,
+)
 from digitbench.plugins import entry_points
 from digitbench.plugins.exporter import Exporter
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO, adapted
@@ -34,12 +42,12 @@ from digitbench.system.packages import install_command
 
 @dataclass(frozen=True)
 class Plugin:
-    """A backend that some installed distribution announces; its module is not imported yet.
+    """A backend, or exporter, that some installed distribution announces; its module is not imported yet.
 
     Attributes
     ----------
     name
-        What the user calls it: ``"onnx"``.
+        What the user calls it: ``"onnx"``. An exporter has its format's.
     entry_point
         Where its class is.
     """
@@ -57,18 +65,23 @@ class Plugin:
         """That distribution's version."""
         return entry_points.distribution_of(self.entry_point).version
 
+    @property
+    def is_native(self) -> bool:
+        """Is it digitbench's own."""
+        return canonicalize_name(self.distribution) == "digitbench"
+
     @cached_property
     def requirements(self) -> tuple[Requirement, ...]:
         """What must be installed for it to run, besides its distribution."""
         if self._of_extra:
             return self._of_extra
-        is_native = canonicalize_name(self.distribution) == "digitbench"
         return tuple(
             requirement
             for requirement in self._listed
             if _applies_with(requirement, "")
             # Of the core's own requirements: numpy is what its reference backend runs on.
-            and (requirement.name == self.name if is_native else canonicalize_name(requirement.name) != "digitbench")
+            and requirement.name == (self.name if self.is_native else requirement.name)
+            and canonicalize_name(requirement.name) != "digitbench"
         )
 
     @property
@@ -127,6 +140,23 @@ class Plugin:
         with self.explain_missing():
             return entry_points.load(self.entry_point, Backend)  # type: ignore[type-abstract]
 
+    def exporter(self, *, needed: bool = False) -> Exporter:
+        """Import the class of an exporter; where it is needed, only with all that it imports.
+
+        Raises
+        ------
+        MissingRuntimeError, PluginError
+            See `load`; or what it says of itself can't be used; or what it needs is not installed.
+        """
+        with self.explain_missing():
+            exporter = entry_points.load(self.entry_point, Exporter)()  # type: ignore[type-abstract]
+        if problem := exporter.problem(self.name):
+            raise PluginError(f"exporter {self.name!r} of {self.distribution}: {problem}; its author can change that")
+        missing = exporter.missing() if self.is_native else [*self.missing(), *exporter.missing()]
+        if needed and missing:
+            raise self.missing_error(*missing, extra=exporter.extra if self.is_native else "")
+        return exporter
+
     def open(
         self, artifact: Path, *, threads: int, precision: str, model_io: ModelIO = NATIVE_IO, trial: bool = False
     ) -> Backend:
@@ -171,22 +201,22 @@ class Plugin:
                 raise  # a fault in digitbench's code or the plugin's, not a package to install
             raise self.missing_error(exc.name) from exc
 
-    def missing_error(self, *packages: str) -> MissingRuntimeError:
-        """Say which packages are not installed, and the line that installs them."""
-        message = f"backend {self.name!r} needs {', '.join(packages)}, not installed here; run: {self.install_line}"
-        return MissingRuntimeError(message, mend=self.install_line)
+    def missing_error(self, *packages: str, extra: str = "") -> MissingRuntimeError:
+        """Say which packages are not installed, and the line that installs them, or an extra that lists them."""
+        mend = install_command(self.distribution, extra) if extra else self.install_line
+        what = f"backend {self.name!r}" if self.entry_point.group == entry_points.BACKENDS else f"exporting {self.name}"
+        return MissingRuntimeError(f"{what} needs {', '.join(packages)}, not installed here; run: {mend}", mend=mend)
 
 
-def discover() -> dict[str, Plugin]:
-    """Every announced backend by name, sorted; no plugin is imported.
+def discover(group: str = entry_points.BACKENDS) -> dict[str, Plugin]:
+    """Every announced backend by name, sorted, or exporter; no plugin is imported.
 
     Raises
     ------
     PluginError
         Two distributions announce the same name.
     """
-    announced = entry_points.announced(entry_points.BACKENDS)
-    return {name: Plugin(name, entry_point) for name, entry_point in announced.items()}
+    return {name: Plugin(name, entry_point) for name, entry_point in entry_points.announced(group).items()}
 
 
 def find(name: str) -> Plugin:
@@ -242,17 +272,26 @@ def trained() -> tuple[str, str]:
 
 
 def exporters() -> dict[str, Exporter]:
-    """Every announced exporter by its format; none imports what it needs.
+    """Every announced exporter by its format, but those that can't be loaded; none imports what it needs.
 
     Raises
     ------
     PluginError
-        Two distributions announce the same name, or what one announces is no exporter.
+        Two distributions announce the same name.
     """
-    return {
-        name: entry_points.load(entry_point, Exporter)()  # type: ignore[type-abstract]
-        for name, entry_point in entry_points.announced(entry_points.EXPORTERS).items()
-    }
+    loaded = {}
+    for format, plugin in discover(entry_points.EXPORTERS).items():
+        with suppress(BackendError):
+            loaded[format] = plugin.exporter()
+    return loaded
+
+
+def find_exporter(format: str) -> Plugin:
+    """Give the plugin that writes a format; a UsageError if there is none."""
+    discovered = discover(entry_points.EXPORTERS)
+    if format not in discovered:
+        raise errors.UsageError(unknown("format", format, discovered))
+    return discovered[format]
 
 
 def exported(model_io: ModelIO, format: str) -> ModelIO:

@@ -1,4 +1,4 @@
-"""What an exporter is: it writes a Keras model in one format, and is announced by an entry point as backends are."""
+"""What an exporter is: it writes a model in one format, and is announced by an entry point as backends are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from digitbench.records.precisions import FP32
+from digitbench.records.precisions import EXPORTED, FP32, WEIGHTS8
 
 
 @dataclass(frozen=True)
@@ -20,32 +20,38 @@ class ExportJob:
     Attributes
     ----------
     model
-        The Keras model, called once.
+        The Keras model, called once; None for an exporter that has a `source`.
     precision
         From `digitbench.records.precisions`.
     calibration
         Images of the training split, as the model takes them: what the ranges of activations are found on.
     fp32
         The bundle's fp32 artifact of the same format; None if there is none.
+    source
+        The model in the exporter's `source`, in fp32, to be read and left as it is; None if it has none.
     """
 
     model: Any
     precision: str
     calibration: npt.NDArray[Any]
     fp32: Path | None = None
+    source: Path | None = None
 
 
 class Exporter(ABC):
     """One format. Its entry point has the format's name; what it needs is imported when it writes."""
 
     format: ClassVar[str]
-    """What it writes: ``"onnx"``."""
+    """What it writes: ``"onnx"``. The name of the file or folder ends with it."""
 
-    suffix: ClassVar[str]
-    """Of the file or folder: ``".onnx"``."""
+    suffix: ClassVar[str] = ""
+    """What that name ends with after the format, where programs ask for it: ``".pte"``."""
+
+    source: ClassVar[str] = ""
+    """The format that it is made from, if not from the Keras model: ``"npz"`` or ``"onnx"``; see `ExportJob.source`."""
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """Modules that it imports, besides Keras'."""
+    """Modules that it imports, besides Keras' and what its distribution requires."""
 
     extra: ClassVar[str] = "train"
     """Of digitbench, what installs its needs. One of another is left out where they are missing and nobody names it."""
@@ -62,6 +68,22 @@ class Exporter(ABC):
     def missing(self) -> list[str]:
         """Name what it needs that is not installed, found without importing any."""
         return [module for module in self.needs if find_spec(module) is None]
+
+    def file_name(self, precision: str) -> str:
+        """Name the file or folder of a precision: ``"model-fp32.onnx"``; no other format has the same."""
+        return f"model-{precision}.{self.format}{self.suffix}"
+
+    def problem(self, name: str) -> str:
+        """Say what the core can't use of what it says of itself, announced by that name; empty if nothing."""
+        if (format := getattr(self, "format", None)) != name:
+            return f"its format is {format!r}, and its entry point's name {name!r}"
+        if self.source == name:
+            return "it is made from itself"
+        known_precisions = (*EXPORTED, WEIGHTS8)
+        unknown_precisions = {*self.precisions, *self.batch_dependent}.difference(known_precisions)
+        if unknown_precisions or not self.precisions:
+            return f"its precisions are {', '.join(self.precisions) or 'none'}; known are {', '.join(known_precisions)}"
+        return ""
 
     @abstractmethod
     def write(self, job: ExportJob, target: Path) -> None:

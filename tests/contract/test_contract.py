@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from digitbench.backend import Backend
 from digitbench.bundle import Bundle
 from digitbench.plugins.exporter import Exporter
 from digitbench.records.precisions import EXPORTED, WEIGHTS8
-from digitbench.testing import BackendContract, random_bundle
+from digitbench.testing import DAMAGES, BackendContract, random_bundle
 
 
 class NativeBackendContract(BackendContract):
@@ -45,6 +46,11 @@ class TestKeras(TensorFlowContract):
 
 class TestSavedModel(TensorFlowContract):
     name = "savedmodel"
+
+    @pytest.mark.slow  # TensorFlow is imported anew, as by day for Keras
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_a_corrupt_artifact_is_an_artifact_error(self, answers_to_damage: list[Any], damage: str) -> None:
+        super().test_a_corrupt_artifact_is_an_artifact_error(answers_to_damage, damage)
 
 
 class TestTFLite(NativeBackendContract):
@@ -111,14 +117,13 @@ def test_one_backend_is_that_of_training_and_orders_differ() -> None:
 def test_every_exporter_says_what_the_core_must_know(name: str) -> None:
     exporter: Exporter = plugins.exporters()[name]
     assert exporter.format == name
-    assert exporter.suffix.startswith(".")
     assert exporter.precisions
     assert {*exporter.precisions, *exporter.batch_dependent} <= {*EXPORTED, WEIGHTS8}
 
 
 def test_a_random_bundle_holds_every_format_and_all_say_the_same(tmp_path: Path) -> None:
     formats = [name for name in export.formats() if name != "npz"]
-    bundle = random_bundle(tmp_path / "run", formats=formats)
+    bundle = random_bundle(tmp_path / "run", format=formats)
     assert {artifact.format for artifact in bundle.artifacts} == {"npz", *formats}
     images = np.random.default_rng(0).random((5, 28, 28), np.float32)
     answers = {}

@@ -114,7 +114,9 @@ def test_a_model_with_layers_for_training_alone_is_exported_as_what_it_says(tmp_
     assert flips == {"savedmodel": 0, "onnx": 0}
 
 
-@pytest.mark.parametrize("named", ["model.xml", "model.bin", ""])
+@pytest.mark.parametrize(
+    "named", [pytest.param("model.xml", marks=pytest.mark.slow), "model.bin", ""]
+)  # it is in QUICK
 def test_any_part_of_an_openvino_model_imports_both_of_its_files(named: str, tmp_path: Path) -> None:
     digits = data.load("digits")
     (tmp_path / "there").mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -15,10 +15,24 @@ import pytest
 
 from digitbench.data import downloads, published
 from digitbench.data.idx_files import IDX_FILES
+from digitbench.errors import BackendError
 from digitbench.records.arrays import Pixels
 from digitbench.records.results import Results
 
 Arrays = dict[str, Pixels]
+Install = Callable[..., None]
+
+GOOD = """
+from digitbench.backend import Backend
+
+class Good(Backend):
+    format = "npz"
+    def __init__(self, artifact, *, threads): ...
+    @property
+    def runtime(self): ...
+    def predict(self, images): ...
+    def close(self): ...
+"""
 
 
 def small_mnist(seed: int = 0) -> Arrays:
@@ -114,6 +128,13 @@ def announce(
     entry_points = "".join(f"{name} = {module}:{target}\n" for name, target in names.items())
     (info / "entry_points.txt").write_text(f"[{group}]\n{entry_points}")
     (site / f"{module}.py").write_text(dedent(code))
+
+
+def refusal(error_type: type[BackendError], call: Callable[[], object]) -> str:
+    with pytest.raises(error_type) as caught:
+        call()
+    assert one_printable_line(str(caught.value))
+    return str(caught.value)
 
 
 def one_printable_line(message: str) -> bool:

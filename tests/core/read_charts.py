@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -16,7 +17,7 @@ Drawn = dict[str, Any]
 
 def drawn(chart: Any, kind: str) -> list[Drawn]:
     """Every symbol, text, line … that Vega draws, with its place on the sheet in pixels and its candidate's values."""
-    scene = vl_convert.vegalite_to_scenegraph(json.dumps(vega.spec(chart)))
+    scene = _scene(json.dumps(vega.spec(chart)))
 
     def below(node: Any, x: float, y: float) -> Iterator[Drawn]:
         for item in node["items"]:
@@ -28,6 +29,12 @@ def drawn(chart: Any, kind: str) -> list[Drawn]:
                     yield from below(child, left, top)
 
     return list(below(scene["scenegraph"], *scene["origin"]))
+
+
+@lru_cache(8)
+def _scene(definition: str) -> Drawn:
+    scene: Drawn = vl_convert.vegalite_to_scenegraph(definition)
+    return scene
 
 
 def texts(chart: Any) -> list[str]:

@@ -47,7 +47,7 @@ def test_results_are_measured_chosen_from_shown_and_reported(
     results = api.bench(untrained, batch_size=[1, 8], seconds=0.02, generations=1, quiet=True)
     assert capsys.readouterr().out == ""
     (named,) = {row.backend for row in results.rows if row.latency_us and not row.error}
-    race = api.bench(untrained, seconds=0.02, race=True, quiet=True)
+    race = api.bench(untrained, batch_size=[1], seconds=0.02, race=True, quiet=True)
     assert race.settings.generations == MOST, "as the command's race has it"
     choice = api.choose(results, p50="1s")
     assert choice.named
@@ -68,7 +68,7 @@ def test_lines_are_printed_without_movements_of_the_cursor(
     untrained: Bundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook's kernel does
-    api.bench(untrained, seconds=0.02, generations=1)
+    api.bench(untrained, batch_size=[1], seconds=0.02, generations=1)
     assert capsys.readouterr().out.startswith("generation 1 of 1")
 
 

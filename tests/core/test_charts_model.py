@@ -258,8 +258,8 @@ def test_a_reliability_diagram_shows_what_calibration_says(digits: Dataset, refe
 
 def test_all_of_both_can_be_read(tmp_path: Path, digits: Dataset, reference_scores: Scores) -> None:
     labels = digits.test.labels
-    check_chart(confusion.figure(reference_scores, labels, LONG))
-    check_chart(confusion.figure(np.repeat(reference_scores, 300, axis=0), np.repeat(labels, 300), LONG))
+    check_chart(confusion.figure(reference_scores, labels, about=LONG))
+    check_chart(confusion.figure(np.repeat(reference_scores, 300, axis=0), np.repeat(labels, 300), about=LONG))
     check_chart(reliability.figure(reference_scores, labels, about=LONG))
     check_chart(reliability.figure(reference_scores[:1], labels[:1], about=LONG))
 

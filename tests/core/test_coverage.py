@@ -57,7 +57,7 @@ def coverage(intervals: Iterable[Interval | None], true_value: float) -> float:
         ("p90", ALIKE * calls_needed(90), WITHIN),
         ("p99", ALIKE * calls_needed(99), WITHIN),
         ("p50", 300, WITHIN / 20),  # a quiet machine: calls vary far less than processes do
-        ("p90", 300, WITHIN / 20),
+        pytest.param("p90", 300, WITHIN / 20, marks=pytest.mark.slow),
     ],
 )
 def test_a_percentiles_interval_holds_the_typical_process_in_95_of_100_runs(

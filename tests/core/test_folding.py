@@ -136,7 +136,7 @@ def write(name: str, folder: Path) -> tuple[Scores, Scores, str]:
     for format in dict.fromkeys(FORMATS.values()):
         if format != "npz" or not reason:
             exporter = plugins.exporters()[format]
-            exporter.write(ExportJob(folded_model, "fp32", images()), folder / f"model{exporter.suffix}")
+            exporter.write(ExportJob(folded_model, "fp32", images()), folder / f"model.{format}")
     assert "BatchNormalization" not in [type(layer).__name__ for layer in folded_model._flatten_layers()]
     assert np.abs(np.asarray(model(images(), training=False)) - scores).max() == 0, "the model itself is as it was"
     with plugins.find("savedmodel").load()(folder / "model.savedmodel", threads=1) as backend:

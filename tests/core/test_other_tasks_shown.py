@@ -161,13 +161,13 @@ def test_the_code_of_a_choice_says_what_it_takes_and_names_the_classes() -> None
 def test_confusion_can_be_read_with_any_number_of_classes(task: Task) -> None:
     dataset = dataset_of(task, 12)
     scores = scores_of(task, dataset.test.labels)
-    chart = confusion.figure(scores, dataset.test.labels, "", "of mine", task)
+    chart = confusion.figure(scores, dataset.test.labels, about="of mine", task=task)
     check_chart(chart)
     text = text_of(chart)
     assert "digit" not in text
     assert (f"{task.name_of(0)} taken for" in text or task.name_of(2)[:12] in text) or task.classes > 50
     perfect = np.eye(task.classes, dtype=np.float32)[dataset.test.labels]
-    check_chart(confusion.figure(perfect, dataset.test.labels, "", "of mine", task))
+    check_chart(confusion.figure(perfect, dataset.test.labels, about="of mine", task=task))
 
 
 def figures_of(task: Task, folder: Path) -> Iterator[Any]:

@@ -3,57 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.helpers import announce, one_printable_line
-from digitbench import plugins
+from core.helpers import GOOD, Install, refusal
+from digitbench import export, plugins
 from digitbench.charts.palette import PLUGIN_STYLES
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
 from digitbench.system.packages import install_command
 
-GOOD = """
-from digitbench.backend import Backend
-
-class Good(Backend):
-    format = "npz"
-    def __init__(self, artifact, *, threads): ...
-    @property
-    def runtime(self): ...
-    def predict(self, images): ...
-    def close(self): ...
-"""
 NATIVE = [
     "executorch", "jax", "keras", "keras-jax", "keras-torch", "mnn", "numpy", "onnx", "onnx-reference", "openvino",
     "savedmodel", "tflite", "torch", "tract",
 ]  # fmt: skip
-Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Announce plugins in a folder on `sys.path`, and forget their modules after."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def call(module: str, code: str = GOOD, **options: object) -> None:
-        announce(tmp_path, module, code, **{"names": {"mine": "Good"}, **options})  # type: ignore[arg-type]
-
-    yield call
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
-def refusal(error_type: type[BackendError], call: Callable[[], object]) -> str:
-    with pytest.raises(error_type) as caught:
-        call()
-    assert one_printable_line(str(caught.value))
-    return str(caught.value)
-
 
 # --- what there is -------------------------------------------------------------------------------------------------
 
@@ -171,7 +136,7 @@ EXPORTER = """
 from digitbench.plugins.exporter import Exporter
 
 class Good(Exporter):
-    format, suffix, precisions = "mine", ".mine", ("fp32", "int8")
+    format, precisions = "mine", ("fp32", "int8")
     def write(self, job, target): ...
 """
 
@@ -181,11 +146,13 @@ def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install
     assert [*plugins.exporters()] == ["executorch", "mine", "mnn", "npz", "onnx", "savedmodel", "tflite"]
     install("my_backend", GOOD.replace("npz", "mine"))
     assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
+    assert "mine" in export.formats(), "where nobody names a format, it is written too"
 
 
 def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Install) -> None:
     install("my_exporter", GOOD, group="digitbench.exporters")
-    message = refusal(PluginError, plugins.exporters)
+    message = refusal(PluginError, plugins.find_exporter("mine").exporter)
+    assert [*plugins.exporters()] == ["mnn", "npz", "onnx", "savedmodel", "tflite"], "the others can be used"
     assert (
         "exporter 'mine' of my-exporter: my_exporter:Good is not a subclass of digitbench.plugins.exporter" in message
     )
@@ -195,7 +162,7 @@ def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Ins
 
 def test_an_exporter_that_lacks_a_member_is_refused(install: Install) -> None:
     install("my_exporter", EXPORTER.replace("def write", "def wrote"), group="digitbench.exporters")
-    message = refusal(PluginError, plugins.exporters)
+    message = refusal(PluginError, plugins.find_exporter("mine").exporter)
     assert message == "exporter 'mine' of my-exporter: my_exporter:Good lacks write; its author can add that"
 
 

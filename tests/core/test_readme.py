@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
+from digitbench.backend import Backend
 from digitbench.bundle import Bundle
+from digitbench.plugins.exporter import Exporter
 from digitbench.records.recipes import DEFAULT, RECIPES
 
 ROOT = Path(__file__).parents[2]
@@ -44,10 +46,20 @@ def test_the_first_30_lines_say_what_it_does_with_a_result_and_one_command() -> 
     assert "p50 µs" in rows[0]
 
 
-def test_the_backend_in_the_docs_is_the_example_plugin() -> None:
-    code = python_with("class ExampleBackend", "docs/backends.md")
-    assert code == (ROOT / "tests/plugins/digitbench-example/digitbench_example.py").read_text(encoding="utf-8")
-    assert len(code.splitlines()) <= 40
+def test_the_plugin_in_the_docs_is_the_example() -> None:
+    example = ROOT / "tests/plugins/digitbench-example"
+    parts = [(example / name).read_text(encoding="utf-8")
+             for name in ("digitbench_example.py", "pyproject.toml", "tests/test_contract.py")]  # fmt: skip
+    assert re.findall(r"```(?:python|toml)\n(.*?)```", PAGES["docs/backends.md"], re.DOTALL) == parts
+    assert len(parts[0].splitlines()) <= 60
+
+
+@pytest.mark.parametrize("contract", [Backend, Exporter])
+def test_the_docs_have_everything_optional(contract: type) -> None:
+    documented = set(re.findall(r"^\| (?:keyword )?`(\w+)", PAGES["docs/backends.md"], re.MULTILINE))
+    required = {"format", "extra", "missing", "problem", "file_name", "formats", *contract.__abstractmethods__}  # type: ignore[attr-defined]
+    optional = {name for name in vars(contract) if not name.startswith("_")} - required
+    assert optional - documented == set()
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])

@@ -1,4 +1,4 @@
-"""A third party's plugin, installed as its users install it, is listed, evaluated, timed and held to the contract."""
+"""A third party's plugin, installed as its users do, is listed, writes its format, is timed and passes the contract."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import run_cli
+from journeys.helpers import copied
 
 from digitbench.bundle import Bundle
 
@@ -50,7 +51,7 @@ def test_it_is_listed_with_its_distribution(python: str, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     (row,) = [line for line in done.stdout.splitlines() if line.split()[:1] == ["example"]]
     assert "digitbench-example 1.0" in row
-    assert "npz" in row
+    assert row.split().count("example") == 2, "its name, and its format"
 
 
 def test_it_is_not_there_without_being_installed(tmp_path: Path) -> None:
@@ -62,15 +63,31 @@ def test_it_is_not_there_without_being_installed(tmp_path: Path) -> None:
 SHORT = ["--batch-size", "1", "--seconds", "0.1", "--generations", "1"]
 
 
+@pytest.fixture(scope="module")
+def bundle(python: str, trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A trained one with the plugin's format; TensorFlow, which is there, isn't started for it."""
+    copy = copied(trained, tmp_path_factory.mktemp("exported"))
+    done = run_cli("export", copy.path, "--format", "example", cwd=copy.path, python=python)
+    assert done.returncode == 0, done.stderr
+    assert "TensorFlow" not in done.stdout
+    return Bundle(copy.path)
+
+
+def test_its_format_is_recorded_and_checked(bundle: Bundle) -> None:
+    artifact = bundle.find("example")
+    assert (artifact.checked_by, artifact.flips) == ("example", 0)
+    assert bundle.open(artifact).name == "model-fp32.example"
+
+
 @pytest.mark.parametrize("command", [["evaluate"], ["bench", *SHORT]])
-def test_it_is_evaluated_and_timed(python: str, trained: Bundle, tmp_path: Path, command: list[str]) -> None:
+def test_it_is_evaluated_and_timed(python: str, bundle: Bundle, tmp_path: Path, command: list[str]) -> None:
     options = ("--backend", "example", "--json", "found.json")
-    done = run_cli(*command, trained.path, *options, cwd=tmp_path, python=python)
+    done = run_cli(*command, bundle.path, *options, cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["rows"]
     assert row["runtime"]["name"] == "NumPy in double precision"
     assert row["agreement"]["flips"] == 0
-    assert row["accuracy"]["top1"] == trained.stored["metrics"]["test_accuracy"]
+    assert row["accuracy"]["top1"] == bundle.stored["metrics"]["test_accuracy"]
     assert ("latency_us" in row) == (command[0] == "bench")
 
 

@@ -35,14 +35,17 @@ def paths(command: Any = None, path: str = "") -> Iterator[tuple[str, Any]]:
 PATHS = dict(paths())
 
 
+WIDE = {"COLUMNS": "100"}
+
+
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def fresh(tmp_path: Path) -> Cli:
     """A process without a head start: what it costs is looked at here."""
-    return partial(run_cli, cwd=tmp_path, env={"COLUMNS": "100"})
+    return partial(run_cli, cwd=tmp_path, env=WIDE)
 
 
-def test_help_names_the_fourteen_commands_in_this_order(cli: Cli) -> None:
-    done = cli("--help")
+def test_help_names_the_fourteen_commands_in_this_order(fresh: Cli) -> None:
+    done = fresh("--help")
     assert (done.returncode, done.stderr) == (0, "")
     commands = done.stdout.partition("Make a model")[2]
     assert re.findall(r"^│ ([a-z]+) ", commands, re.MULTILINE) == list(FOURTEEN)
@@ -51,7 +54,7 @@ def test_help_names_the_fourteen_commands_in_this_order(cli: Cli) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_each_help_shows_an_example_and_fits_a_screen_or_has_headings(cli: Cli, path: str) -> None:
-    done = cli(*path.split(), "--help")
+    done = cli(*path.split(), "--help", env=WIDE)
     assert done.returncode == 0, done.stderr
     assert f"Usage: python -m digitbench {path}".strip() in done.stdout
     examples = done.stdout.partition("Example")[2]
@@ -70,10 +73,12 @@ def test_each_option_shows_its_default(path: str) -> None:
 
 
 def test_a_default_is_what_is_done(cli: Cli) -> None:
-    shown = " ".join(cli("train", "--help").stdout.replace("│", " ").split())
+    shown = " ".join(cli("train", "--help", env=WIDE).stdout.replace("│", " ").split())
     for expected in ("--epochs N Passes over the training images. [default: 10]", "[default: dense-128]"):
         assert expected in shown
-    assert "[default: 3; 0.3 with --quick]" in " ".join(cli("bench", "--help").stdout.replace("│", " ").split())
+    assert "[default: 3; 0.3 with --quick]" in " ".join(
+        cli("bench", "--help", env=WIDE).stdout.replace("│", " ").split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,26 +106,26 @@ def test_a_typo_suggests_what_was_meant(
 ) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mine-20261201").symlink_to(untrained.path, target_is_directory=True)
-    assert suggestion in complaint(cli(*arguments))
+    assert suggestion in complaint(cli(*arguments, env=WIDE))
 
 
-def test_help_costs_little(cli: Cli) -> None:
+def test_help_costs_little(fresh: Cli) -> None:
     def cpu_seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert cli("--help").returncode == 0
+        assert fresh("--help").returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(cpu_seconds() for _ in range(3)) < CPU_SECONDS
 
 
-def test_version(cli: Cli) -> None:
-    done = cli("--version")
+def test_version(fresh: Cli) -> None:
+    done = fresh("--version")
     assert done.returncode == 0
     assert done.stdout == f"digitbench {metadata.version('digitbench')}\n"
 
 
-def test_no_command_shows_the_help(cli: Cli) -> None:
-    done = cli()
+def test_no_command_shows_the_help(fresh: Cli) -> None:
+    done = fresh()
     assert done.returncode == 0
-    assert done.stdout == cli("--help").stdout
+    assert done.stdout == fresh("--help").stdout

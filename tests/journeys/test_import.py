@@ -76,17 +76,18 @@ def test_the_manifest_has_the_form_the_source_and_the_runner_up(zoo: Imported) -
     assert manifest["reference"]["backend"] == "onnx"
 
 
-def test_it_benches_on_both_backends_that_open_it_and_at_no_other_batch_size(cli: Cli, run: Path) -> None:
+def test_it_benches_on_all_backends_that_open_it_and_at_no_other_batch_size(cli: Cli, run: Path) -> None:
     done = cli("bench", run, "--batch-size", "1,8", "--seconds", "0.02", "--json", "-", "-q")
     assert done.returncode == 0, done.stderr
     rows = {(row["backend"], row["batch_size"]): row for row in json.loads(done.stdout)["rows"]}
-    assert rows.keys() == {(name, size) for name in ("onnx", "openvino") for size in (1, 8)}
-    for name in ("onnx", "openvino"):
+    opening = ("onnx", "openvino", "tract")
+    assert rows.keys() == {(name, size) for name in opening for size in (1, 8)}
+    for name in opening:
         assert rows[name, 1]["latency_us"]["mean"] > 0
         assert rows[name, 1]["accuracy"]["correct"] == 338
         assert "latency_us" not in rows[name, 8]
     table = [list(cells.values()) for cells in table_rows(done.stderr)]
-    assert sum("n/a (fixed batch 1)" in cells for cells in table) == 2
+    assert sum("n/a (fixed batch 1)" in cells for cells in table) == 3
     assert "failed" not in done.stderr
     assert "labels that differ from onnx's" in " ".join(done.stderr.split())
 

@@ -23,8 +23,9 @@ def mailed(tmp_path: Path) -> None:
     [
         (f"show {FILE}", "mine (dense-128) on mnist"), (f"choose {FILE} --max-p99 1s", "Chosen: "),
         (f"choose {FILE} --batch-size 32 --backend onnx", "Chosen: onnx"), (f"report {FILE}", "mailed.html"),
-        (f"report {FILE} --markdown -", "Ship "), (f"plot pareto {FILE}", "Drawn: mailed-pareto.png"),
-        (f"plot latency {FILE}", "Drawn: mailed-latency.png"), (f"plot sweep {FILE}", "Drawn: mailed-sweep.png"),
+        (f"report {FILE} --markdown -", "Ship "), (f"plot latency {FILE}", "Drawn: mailed-latency.png"),
+        pytest.param(f"plot pareto {FILE}", "Drawn: mailed-pareto.png", marks=pytest.mark.slow),
+        pytest.param(f"plot sweep {FILE}", "Drawn: mailed-sweep.png", marks=pytest.mark.slow),
         (f"compare {FILE} {FILE}", "0 worse and 0 better"),
     ],
 )  # fmt: skip

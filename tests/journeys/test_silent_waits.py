@@ -41,6 +41,7 @@ class Dozy(Backend):
         return Runtime("Dozy", "1", "none", 1)
 
     def predict(self, images):
+        time.sleep(0.001)  # else there are a hundred thousand calls to reckon with
         return np.full((len(images), 10), 0.5, np.float32)
 
     def close(self):

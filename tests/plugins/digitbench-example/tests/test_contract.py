@@ -15,4 +15,4 @@ class TestExample(BackendContract):
     @pytest.fixture(scope="class")
     @classmethod
     def bundle(cls, tmp_path_factory):
-        return random_bundle(tmp_path_factory.mktemp("bundle") / "run")
+        return random_bundle(tmp_path_factory.mktemp("bundle") / "run", format="example")
