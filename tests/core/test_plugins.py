@@ -152,7 +152,9 @@ def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install
 def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Install) -> None:
     install("my_exporter", GOOD, group="digitbench.exporters")
     message = refusal(PluginError, plugins.find_exporter("mine").exporter)
-    assert [*plugins.exporters()] == ["mnn", "npz", "onnx", "savedmodel", "tflite"], "the others can be used"
+    assert [*plugins.exporters()] == ["executorch", "mnn", "npz", "onnx", "savedmodel", "tflite"], (
+        "the others can be used"
+    )
     assert (
         "exporter 'mine' of my-exporter: my_exporter:Good is not a subclass of digitbench.plugins.exporter" in message
     )
