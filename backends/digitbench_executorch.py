@@ -48,11 +48,13 @@ labels = scores.argmax(dim=1).numpy()
     _opened: ClassVar[WeakSet[ExecutorchBackend]] = WeakSet()
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
-        self._from_numpy = from_numpy()  # PyTorch is imported first, whose libraries ExecuTorch's library needs
+        import torch  # before ExecuTorch's library, which needs its libraries
+
         # Not by `executorch.runtime`: it imports what writes such files too, which takes seconds more.
         from executorch.extension.pybindings import _C as executorch
 
         self._engine: Any = executorch
+        self._from_numpy = from_numpy(torch)
         self._set_threads(threads)
         with opening(artifact, "ExecuTorch"):
             with artifact.open("rb") as file:
@@ -63,7 +65,7 @@ labels = scores.argmax(dim=1).numpy()
             self._program: Any = executorch._load_program(str(artifact), program_verification=checked)
             self._method: Any = self._program.load_method("forward")
             described = self._method.method_meta()
-            taken, given = (described.input_tensor_meta(0).sizes(), described.output_tensor_meta(0).sizes())
+            taken, given = described.input_tensor_meta(0).sizes(), described.output_tensor_meta(0).sizes()
             self._largest, self._io_spec = taken[0], io_spec.declared(taken, given)
         self._shape: tuple[int, ...] = ()
         self._opened.add(self)
@@ -74,9 +76,8 @@ labels = scores.argmax(dim=1).numpy()
         if running == threads:
             return
         if self._opened:  # they hold the pool that would be freed: their next call may never end
-            raise ThreadsError(
-                f"ExecuTorch runs {running} threads in this process while a model is open, not {threads}"
-            )
+            message = f"ExecuTorch runs {running} threads in this process while a model is open"
+            raise ThreadsError(f"{message}, not {threads}")
         self._engine._unsafe_reset_threadpool(threads)
 
     @property
@@ -94,8 +95,9 @@ labels = scores.argmax(dim=1).numpy()
                 self._shape, self.steps = (), None
                 return np.concatenate(parts)
             self._shape, self.steps = images.shape, Steps(self._put, self._run, self._get)
-        scores: Scores = self._method([self._from_numpy(np.ascontiguousarray(images))])[0].numpy()
-        return scores  # of memory that was taken in this call
+        # Not copied by ExecuTorch (False), but by NumPy, which is 1 of 13 µs quicker.
+        scores: Scores = self._method([self._from_numpy(np.ascontiguousarray(images))], False)[0].numpy().copy()
+        return scores
 
     def _put(self, images: Images) -> None:
         self._images: Any = self._from_numpy(np.ascontiguousarray(images))  # ExecuTorch reads it where it is
@@ -105,7 +107,7 @@ labels = scores.argmax(dim=1).numpy()
         self._method.execute()
 
     def _get(self) -> Scores:
-        scores: Scores = self._method.get_outputs()[0].numpy()
+        scores: Scores = self._method.get_outputs(False)[0].numpy().copy()
         return scores
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ labels = x.argmax(dim=1).numpy()
         self._io_spec, self._window = weights.declared(io_spec), weights.window
         self._torch: Any = torch
         torch.set_num_threads(threads)
-        self._from_numpy = from_numpy()
+        self._from_numpy = from_numpy(torch)
         self._layers = [
             (torch.tensor(layer.kernel), torch.tensor(layer.bias), activations[layer.activation])
             for layer in weights.layers

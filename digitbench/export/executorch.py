@@ -81,9 +81,7 @@ def steps(model: Any) -> list[Step]:
             found.append(("permute", {"axes": (0, 3, 1, 2) if wants_channels_first else (0, 2, 3, 1)}, []))
             is_channels_first = wants_channels_first
         if not (step := _step(layer, class_name, shape)):
-            raise TypeError(
-                f"executorch is written of the layers that recipes have, and {layer.name} is a {class_name}"
-            )
+            raise TypeError(f"executorch holds the layers that recipes have, and {layer.name} is a {class_name}")
         found += step
     return found
 

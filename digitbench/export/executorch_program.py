@@ -92,7 +92,7 @@ def _lowered(exported: Any) -> bytes:
     from executorch.exir.passes import MemoryPlanningPass
 
     # Without memory of their own in the program, images are read where they are: a batch of 256 takes 8 % less.
-    in_place = MemoryPlanningPass(alloc_graph_input=False, alloc_graph_output=False)
+    in_place = MemoryPlanningPass(alloc_graph_input=False)
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
     return bytes(lowered.to_executorch(ExecutorchBackendConfig(memory_planning_pass=in_place)).buffer)
 

@@ -24,7 +24,7 @@ RUNTIMES = {
     "digitbench_mnn": {"MNN"},
     "digitbench_onnx_reference": {"onnx", "threadpoolctl"},
     "digitbench_torch": {"torch"},
-    "digitbench_executorch": {"executorch"},
+    "digitbench_executorch": {"executorch", "torch"},
     "digitbench_iree": {"iree"},
     "digitbench_jax": {"jax"},
     "digitbench_keras_jax": {"keras", "jax"},

@@ -15,6 +15,7 @@ from core.helpers import Recorder
 from digitbench import data, export, plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, MissingRuntimeError, UsageError
+from digitbench.export.executorch import ExecutorchExporter, steps
 from digitbench.export.npz import NpzExporter
 from digitbench.plugins.exporter import ExportJob
 from digitbench.system.packages import install_command
@@ -125,3 +126,58 @@ def test_npz_is_left_out_of_all_formats_and_refused_where_it_is_named(untrained:
     ):
         export._writable(["onnx", "npz"], convolutional, "fp32", bundle, progress)
     assert export._writable(export.formats(), CROPPED, "fp32", bundle, progress) == export.formats()
+
+
+# --- what executorch holds ------------------------------------------------------------------------------------------
+
+
+def shaped(layer: Any, *shape: int) -> Any:
+    """A stand-in whose output has that shape, without the batch."""
+    type(layer).compute_output_shape = lambda self, _: (None, *shape)
+    return layer
+
+
+def convolution(**changes: Any) -> Any:
+    usual = {"padding": "same", "strides": (1, 1), "dilation_rate": (1, 1), "groups": 1}
+    relu: Any = SimpleNamespace(__name__="relu")
+    return layer(
+        "Conv2D", np.zeros((3, 3, 1, 4)), np.zeros(4), **{**usual, "activation": staticmethod(relu), **changes}
+    )
+
+
+POOLING = {"pool_size": (2, 2), "strides": (2, 2)}
+
+
+def test_executorch_has_channels_first_between_the_first_convolution_and_the_last_pooling_alone() -> None:
+    pooling, flat = layer("MaxPooling2D", padding="valid", **POOLING), shaped(layer("Flatten"), 784)
+    first, second = shaped(convolution(), 28, 28, 4), shaped(convolution(), 28, 28, 4)
+    last = shaped(dense(784, 10, "softmax"), 10)
+    found = steps(network(shaped(IMAGE, 28, 28, 1), first, second, shaped(pooling, 14, 14, 4), flat, last))
+    assert [name for name, *_ in found] == [
+        "reshape", "linear", "permute", "convolution", "relu", "convolution", "relu", "pool", "linear", "permute",
+        "reshape", "linear", "dense", "softmax",
+    ]  # fmt: skip
+    assert [options["axes"] for name, options, _ in found if name == "permute"] == [(0, 3, 1, 2), (0, 2, 3, 1)]
+    assert [array.shape for array in found[3][2]] == [(4, 1, 3, 3), (4,)]
+
+
+@pytest.mark.parametrize(
+    "unknown_layer",
+    [
+        layer("LayerNormalization"), layer("Flatten", data_format="channels_first"), convolution(strides=(2, 2)),
+        dense(4, 4, "gelu"), layer("MaxPooling2D", padding="same", **POOLING),
+    ],
+)  # fmt: skip
+def test_executorch_refuses_a_layer_that_it_cant_build(unknown_layer: Any) -> None:
+    model = network(shaped(unknown_layer, 4))
+    why = ExecutorchExporter().unable(model, "fp32")
+    assert why == f"executorch holds the layers that recipes have, and {unknown_layer.name} is a {why.split()[-1]}"
+    assert why.endswith(f" {type(unknown_layer).__name__}")
+    assert "the model is fp16" in ExecutorchExporter().unable(model, "fp16")
+
+
+def test_executorchs_exporter_that_ends_otherwise_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digitbench.export.executorch.WRITER", "digitbench.no_such_module")
+    job = ExportJob(network(shaped(dense(28, 10, "softmax"), 28, 10)), "fp32", np.empty(0))
+    with pytest.raises(ValueError, match=r"^ExecuTorch's exporter ended with 1: .*No module named digitbench\.no_such"):
+        ExecutorchExporter().write(job, tmp_path / "model.pte")
