@@ -172,7 +172,7 @@ def test_a_precision_is_what_its_name_says(trained: Bundle, format: str) -> None
     ("arguments", "parts"),
     [
         (["-p", "int7"], ["unknown precision 'int7'", "did you mean 'int8'?"]),
-        (["-f", "npz", "-p", "int8"], ["--precision int8: npz can't be written in it; onnx, tflite can"]),
+        (["-f", "npz", "-p", "int8"], ["--precision int8: npz can't be written in it; executorch, onnx, tflite can"]),
         (["-p", "bf16"], ["--precision bf16: it needs no export"]),
         (["-p", "int8", "--seed", "-1"], ["'--seed'"]),
         (["-p", "int8", "--calibration-images", "9"], ["--calibration-images 9: from 10 to 1,438"]),
