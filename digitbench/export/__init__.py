@@ -329,7 +329,8 @@ class _Exports:
             self.progress.update(task, 2, 2, "can't be written")
             if imported:
                 self.bundle.record_unwritable(format, reason(exc))
-            return f"{format} {precision}: can't be written: {reason(exc)}"
+            where = "" if isinstance(exc, (ValueError, OSError)) else f" ({type(exc).__name__}; --verbose shows where)"
+            return f"{format} {precision}: can't be written: {reason(exc)}{where}"
         return None
 
     def _job(self, format: str, precision: str) -> ExportJob:

@@ -10,6 +10,7 @@ from digitbench import plugins
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Split
 from digitbench.evaluate import agreement
+from digitbench.plugins import references
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Agreement
 from digitbench.workers.pool import Job, WorkerError, score
@@ -76,14 +77,14 @@ def check_artifact(
     if max_accuracy_drop is None and comparison.mcnemar.verdict == "same":
         allowed = max(allowed, share)  # two images of 359 are 0.56pp, and nobody's evidence
     refusal = ""
-    count = f"{len(test):,} labels"
-    flips = f"{comparison.flips} of {count} differ" if comparison.flips else f"all {count} as Keras'"
+    count, owner = f"{len(test):,} labels", references.possessive(bundle.reference_backend)
+    flips = f"{comparison.flips} of {count} differ" if comparison.flips else f"all {count} as {owner}"
     top1 = f"top-1 {'down' if drop > 0 else 'up'} {abs(share) * 100:.2f}pp" if drop else "top-1 the same"
     note = f"checked by {backend}: {flips}, {top1}"
     if precision == FP32 and (true_flips := _beyond_rounding(comparison)):
         first = comparison.flipped[0]
         refusal = (
-            f"{name}: {true_flips} of {len(test)} labels differ from Keras when run by {backend!r} (first: image "
+            f"{name}: {true_flips} of {len(test)} labels differ from {owner} when run by {backend!r} (first: image "
             f"{first.index}, {first.reference_label} became {first.label}); the artifact is not recorded"
         )
     elif share > allowed:

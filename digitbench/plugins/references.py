@@ -20,5 +20,10 @@ def title_of(rows: Iterable[Row]) -> str:
 
 def possessive_of(rows: Iterable[Row]) -> str:
     """The same as an owner: ``Keras'``, ``onnx's``."""
-    title = title_of(rows)
+    return possessive(backend_of(rows))
+
+
+def possessive(backend: str) -> str:
+    """The same of a backend."""
+    title = plugins.title(backend)
     return f"{title}'" if title.endswith("s") else f"{title}'s"

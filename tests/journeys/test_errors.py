@@ -43,7 +43,13 @@ def refused(cli: Cli, folder: Path, *arguments: object, env: dict[str, str] | No
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["--backend", "onx"], ["unknown backend 'onx'", "did you mean 'onnx'?", "known are executorch, iree, jax, keras, "]),
+        (
+            ["--backend", "onx"],
+            (
+                ["--backend", "onx"],
+                ["unknown backend 'onx'", "did you mean 'onnx'?", "known are executorch, iree, jax, "],
+            ),
+        ),
         (["--backend", "tflite"], ["no fp32 artifact of format 'tflite'", "run: digitbench export"]),
         (["--batch-size", "0"], ["--batch-size 0"]),
         (["--batch-size", "1,-8"], ["--batch-size 1,-8"]),

@@ -45,7 +45,7 @@ def test_a_bundle_with_its_format_is_made_exported_and_timed_without_tensorflow(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(tmp_path, **env), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "exporting example: checked by example: all 359 labels as Keras', top-1 the same" in done.stdout
+    assert "exporting example: checked by example: all 359 labels as numpy's, top-1 the same" in done.stdout
     assert Bundle(tmp_path / "run").find("example").checked_by == "example"
     timed = cli("bench", "run", "-b", "example", "--seconds", "0.1", "--generations", "1", "--batch-size", "1", env=env)
     assert timed.returncode == 0, timed.stderr
@@ -55,10 +55,16 @@ def test_a_bundle_with_its_format_is_made_exported_and_timed_without_tensorflow(
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (changed(WRITE, "raise TypeError('no such\\nlayer'); print(("), "can't be written: no such layer"),
+        (
+            changed(WRITE, "raise TypeError('no such\\nlayer'); print(("),
+            (
+                changed(WRITE, "raise TypeError('no such\\nlayer'); print(("),
+                "can't be written: no such layer (TypeError; --verbose shows where)",
+            ),
+        ),
         (changed(WRITE, "print(("), "can't be written: its exporter wrote nothing"),
         (changed(WRITE, "target.write_text('{'); print(("), "'example' can't run what was written: "),
-        (changed('bias_{i}"].tolist()', 'bias_{i}"][::-1].tolist()'), "of 359 labels differ from Keras"),
+        (changed('bias_{i}"].tolist()', 'bias_{i}"][::-1].tolist()'), "of 359 labels differ from numpy's"),
         (
             changed(WRITE, "import no_such_converter; print(("),
             "exporting example needs no_such_converter, not",
