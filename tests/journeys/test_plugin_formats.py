@@ -57,10 +57,7 @@ def test_a_bundle_with_its_format_is_made_exported_and_timed_without_tensorflow(
     [
         (
             changed(WRITE, "raise TypeError('no such\\nlayer'); print(("),
-            (
-                changed(WRITE, "raise TypeError('no such\\nlayer'); print(("),
-                "can't be written: no such layer (TypeError; --verbose shows where)",
-            ),
+            "can't be written: no such layer (TypeError; --verbose shows where)",
         ),
         (changed(WRITE, "print(("), "can't be written: its exporter wrote nothing"),
         (changed(WRITE, "target.write_text('{'); print(("), "'example' can't run what was written: "),
