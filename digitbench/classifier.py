@@ -174,7 +174,7 @@ def load(
     entry = bundle.opened_by(backend_class, precision)
     artifact, model_io = bundle.open(entry), bundle.model_io_of(entry)
     # Without a standard error (pythonw, some daemons) there is nothing to hold.
-    native_output = nullcontext() if sys.stderr is None else native_output_held()
+    native_output = nullcontext() if sys.stderr is None else native_output_held(stdout=True)
     with native_output, _environment_for_tensorflow():
         opened = plugin.open(artifact, threads=int(threads), precision=precision, model_io=model_io)
     return Classifier(opened, name, precision, artifact, bundle.task)

@@ -153,6 +153,7 @@ _BOILERPLATE = tuple(
         (r"\n\nconfig=\{.*?\}\.(?=\s|$)", ""),
         (r"\s*Target variable: <Variable path=([^,]*),.*?>(?=\s|$)", r" Variable: \1."),
         (r"\s*List of objects that could not be loaded:.*$", ""),
+        (r"\s*Stack backtrace:.*$", ""),  # tract
         # TensorFlow: nodes, and Python's frames
         (r"^in user code:\n.*\n\s+(?:\w+\.)*\w*(?:Error|Exception): ", ""),
         (r"\s*\[\[\{\{node [^\n]*?\]\]", ""),

@@ -48,7 +48,7 @@ ROOMS = {
 }
 """From the top floor down: a room imports from rooms below it, and from its own files, never from above."""
 
-BUDGET = 21_590
+BUDGET = 21_610
 """Lines of code in the package. A commit that raises it says why."""
 
 

@@ -10,6 +10,8 @@ from digitbench.records.formatting import Names
 from digitbench.records.results import Results, Row
 
 PROVISIONAL = "~: a busy machine hardly changes p50, ratio and rank; what it does spoil is withheld: busy."
+NOT_INSTALLED = "not installed here"
+MOST_MISSING = 2  # runtimes that aren't installed are named each in a line; more of them in one
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
@@ -79,7 +81,13 @@ def failed_rows(results: Results) -> list[str]:
 def missing_rows(results: Results) -> list[str]:
     """Say what couldn't be measured here, and the command that mends it."""
     absent = [row for row in results.rows if row.mend and not is_not_applicable(row)]
-    return list(dict.fromkeys(f"{row.backend}: {_short_error(row)}; run: {row.mend}" for row in absent))
+    lines = {f"{row.backend}: {_short_error(row)}; run: {row.mend}": row for row in absent}
+    not_installed = [line for line, row in lines.items() if NOT_INSTALLED in str(row.error)]
+    if len(not_installed) <= MOST_MISSING:
+        return list(lines)
+    names = ", ".join(dict.fromkeys(lines[line].backend for line in not_installed))
+    together = f"{names}: {NOT_INSTALLED}; to see how each is installed: digitbench list backends"
+    return [*(line for line in lines if line not in not_installed), together]
 
 
 def _short_error(row: Row) -> str:

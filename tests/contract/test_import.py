@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ OPENED_BY = {
 }  # fmt: skip
 
 
+TRACT_CANT = ("onnx-nchw--0.5..0.5-logits-uncertainty-float16", "onnx-quantised-nchw-mean-std-inverted-logits")
+"""A Gemm in float16, and a Flatten of quantised values whose batch is free."""
+
+
 def marked(name: str, slow: bool) -> object:
     return pytest.param(name, marks=[pytest.mark.slow] if slow else [])
 
@@ -69,6 +74,9 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
     for backend in OPENED_BY[imported["format"]]:
         if (backend, precision) in (("openvino", "dynamic"), ("tract", "fp64")):
             continue  # which it doesn't run
+        if backend == "tract" and name.startswith(TRACT_CANT):
+            assert re.search("Output mismatch|Impossible to unify", bundle.attempts["tract"].why)
+            continue
         with digitbench.load(bundle, backend=backend, precision=precision) as classifier:
             labels = classifier.predict(digits.test.pixels[:40])
         # an OpenVINO of its own arithmetic may turn an image that is close; it may not turn three of forty

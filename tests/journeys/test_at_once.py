@@ -117,8 +117,7 @@ def test_ctrl_c_leaves_complete_results_as_they_are(tmp_path: Path, untrained: B
     partial = tmp_path / "found.partial.json"
     assert Results.read(partial).complete is False
     assert (
-        "Saved as found.partial.json (found.json stays as it is); continue with: digitbench bench --resume"
-        in done.stdout
+        "Saved as found.partial.json (found.json is unchanged); continue with: digitbench bench --resume" in done.stdout
     )
     resumed = run_cli("bench", bundle.path, "--resume", partial, "--json", "found.json", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr

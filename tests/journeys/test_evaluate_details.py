@@ -14,6 +14,7 @@ import onnx
 import pytest
 from conftest import Cli, complaint, run_cli
 from core.helpers import announce
+from large_runtimes import LARGE
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from scipy.special import softmax
@@ -21,6 +22,7 @@ from scipy.special import softmax
 from digitbench import data
 from digitbench.bundle import Artifact, Bundle
 from digitbench.evaluate.accuracy import calibration, wilson_interval
+from digitbench.plugins import find
 from digitbench.records.results import Results
 from digitbench.system.files import sha256
 from digitbench.system.packages import install_command
@@ -187,14 +189,15 @@ def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, tr
     assert (results.reference.accuracy.correct, results.reference.accuracy.total) == (
         metrics["correct"], metrics["total"],
     )  # fmt: skip
-    names = [(row.backend, row.precision) for row in results.rows]
+    rows = [row for row in results.rows if row.backend not in LARGE or not find(row.backend).missing()]
+    names = [(row.backend, row.precision) for row in rows]
     assert len(names) == len(set(names)) > 6
-    for row in results.rows:
+    for row in rows:
         assert row.error is None
         assert row.latency_us is None
         assert row.agreement
         assert row.agreement.mcnemar
-        unsure = (row.backend, row.precision) == ("onnx", "dynamic")
+        unsure = (row.backend, row.precision) in {("onnx", "dynamic"), ("tract", "dynamic")}
         assert bool(row.agreement.uncertified) is unsure
         assert (row.agreement.certificate is None) is unsure
         if row.agreement.certificate:

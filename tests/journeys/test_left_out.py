@@ -54,7 +54,7 @@ def test_a_runtime_without_the_operation_is_left_out_unless_it_is_named(cli: Cli
         assert (done.returncode, done.stderr) == (0, ""), arguments
         assert done.stdout.count(NOTE) == 1
         rows = json.loads((tmp_path / f"{arguments[0]}.json").read_text(encoding="utf-8"))["rows"]
-        assert {row["backend"] for row in rows} == {"onnx"}
+        assert {row["backend"] for row in rows} == {"onnx", "tract"}
 
     message = complaint(cli("evaluate", "-b", "openvino"), 1)
     assert message.startswith("1 of 1 rows failed: openvino: ")

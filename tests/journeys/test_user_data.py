@@ -198,7 +198,7 @@ def test_three_hundred_images_are_enough_to_train_and_to_calibrate(cli: Cli, tmp
     write_npz(tmp_path / "small.npz", DIGITS.test, DIGITS.train.head(300))
     done = cli("train", "--recipe", "dense-quick", "--data", "small.npz", "--no-plots")
     assert done.returncode == 0, done.stderr
-    assert "int8's ranges are found on 300 training images: there are no more" in done.stdout
+    assert "int8's ranges are found on only 300 training images: there are no more" in done.stdout
     bundle = Bundle(tmp_path / "runs" / "latest")
     assert bundle.manifest.metrics is not None
     assert bundle.manifest.metrics.test_accuracy > 0.7
