@@ -373,7 +373,7 @@ def test_each_of_our_backends_shows_code_without_digitbench(name: str) -> None:
     assert "digitbench" not in code.replace(str(Path("somewhere").absolute()), "")
     assert "labels = " in code
     assert repr(str(Path("somewhere").absolute())) in code
-    assert "3" in code.partition("import")[2], "the thread count"
+    assert name in ("iree", "tract") or "3" in code.partition("import")[2], "the thread count, where there is a choice"
     assert not {"{artifact}", "{threads}", "{precision}"} & set(code.split())
     assert max(len(line) for line in code.splitlines() if not line.startswith(("path = ", "# pip"))) < 80
 

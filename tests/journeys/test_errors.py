@@ -45,10 +45,7 @@ def refused(cli: Cli, folder: Path, *arguments: object, env: dict[str, str] | No
     [
         (
             ["--backend", "onx"],
-            (
-                ["--backend", "onx"],
-                ["unknown backend 'onx'", "did you mean 'onnx'?", "known are executorch, iree, jax, "],
-            ),
+            ["unknown backend 'onx'", "did you mean 'onnx'?", "known are executorch, iree, jax, "],
         ),
         (["--backend", "tflite"], ["no fp32 artifact of format 'tflite'", "run: digitbench export"]),
         (["--batch-size", "0"], ["--batch-size 0"]),

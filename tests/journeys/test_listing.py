@@ -15,7 +15,7 @@ from conftest import Cli, complaint, environment
 from core.helpers import announce
 
 from digitbench import bundle as bundles
-from digitbench import data, export, plugins
+from digitbench import data, plugins
 from digitbench.bundle import Bundle
 from digitbench.commands import completion
 from digitbench.records import precisions
@@ -223,7 +223,7 @@ def test_the_names_are_those_of_the_modules_that_own_them() -> None:
     ]
     assert completion.precisions("") == list(precisions.ABOUT)
     assert completion.formats("tflite,o") == ["tflite,onnx"]
-    assert set(completion.formats("")) == {*export.formats()}
+    assert set(completion.formats("")) == {*plugins.exporters()}
 
 
 def test_a_name_that_a_shell_would_read_otherwise_is_not_offered(
